@@ -1,0 +1,136 @@
+/**
+ * What `pull` asks of the store. Two ports, so that a later pair over S3 and PostgreSQL fits without
+ * touching `pull`: every method is one whole transaction and answers with a promise.
+ */
+import type { Digest } from '../oci/digest.ts'
+import type { Repository, Tag } from '../oci/reference.ts'
+
+/** Content-addressed bytes. What has its final name here was hashed to that name. */
+export interface BlobStore {
+  /** Bytes, or `undefined` when it is not here. */
+  stat(digest: Digest): Promise<number | undefined>
+  /** `undefined` when it is not here. What is open stays readable even if it is deleted. */
+  open(digest: Digest): Promise<OpenBlob | undefined>
+  /** A small content whole, such as a manifest; `undefined` when not here or over `maxBytes`. */
+  read(digest: Digest, maxBytes: number): Promise<Buffer | undefined>
+  /** Stores small content that the caller has verified; durable when it resolves. */
+  put(digest: Digest, bytes: Uint8Array): Promise<void>
+  /** Begins, or goes on with, the download of `digest`. One at a time a digest: the caller sees to it. */
+  ingest(digest: Digest): Promise<Ingest>
+  delete(digest: Digest): Promise<void>
+  /** Moves damaged bytes out of the way, where an operator can look at them. */
+  quarantine(digest: Digest): Promise<void>
+  /** Every content under its final name, in no order. */
+  scan(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>
+}
+
+export interface OpenBlob {
+  readonly size: number
+  /** Exactly `length` bytes at `position`, in a buffer the caller owns; throws when they are not there. */
+  read(position: number, length: number): Promise<Buffer>
+  close(): Promise<void>
+}
+
+/** A file that is being filled: `ingest/<hex>.part`. Writes append. */
+export interface Ingest {
+  readonly digest: Digest
+  /** Bytes written so far, those of an earlier run included: they must be hashed again. */
+  readonly size: number
+  /** Appends all of `buffers`, in order. One call at a time. */
+  append(buffers: readonly Uint8Array[]): Promise<void>
+  /** Exactly `length` bytes at `position`, of those written. */
+  read(position: number, length: number): Promise<Buffer>
+  /** Empties it, to start again at 0. */
+  reset(): Promise<void>
+  /** fsync, rename to the final name, fsync of the directory. The caller has verified the bytes. Closes nothing: `read` goes on. */
+  commit(): Promise<void>
+  /** Closes; the part stays, to be resumed. After a commit: only closes. */
+  close(): Promise<void>
+  /** Closes and deletes the part. */
+  discard(): Promise<void>
+}
+
+/** Where a manifest, tag or blob was seen. */
+export interface Place {
+  /** The configured name of the upstream. */
+  readonly upstream: string
+  readonly repository: Repository
+}
+
+export interface ManifestRecord {
+  readonly digest: Digest
+  readonly mediaType: string
+  readonly size: number
+  readonly subject: Digest | undefined
+  readonly artifactType: string | undefined
+  readonly annotations: Readonly<Record<string, string>>
+}
+
+/** What a manifest lists. A size of -1 is unknown (Docker schema 1). */
+export interface Child {
+  readonly digest: Digest
+  readonly size: number
+  readonly kind: 'manifest' | 'blob'
+}
+
+export interface TagRecord {
+  readonly digest: Digest
+  /** Epoch milliseconds of the last time the registry said so. */
+  readonly checkedAt: number
+}
+
+/** A remembered answer to a list request: all tags of a repository, or all referrers of a digest. */
+export interface ListRecord {
+  readonly body: string
+  readonly checkedAt: number
+}
+
+export interface CatalogTotals {
+  readonly blobs: number
+  readonly blobBytes: number
+  readonly manifests: number
+  readonly tags: number
+}
+
+/** The index of what the store holds and of what it learned. The files are the truth, this is not. */
+export interface Catalog {
+  /** The manifest, that `place` has it and everything it lists, and, if given, its tag: at once. */
+  putManifest(
+    place: Place,
+    manifest: ManifestRecord,
+    children: readonly Child[],
+    tag?: { readonly tag: Tag; readonly checkedAt: number },
+  ): Promise<void>
+  /** Only if `place` is known to have it: knowing a digest is not a right to it. */
+  getManifest(place: Place, digest: Digest): Promise<ManifestRecord | undefined>
+  /** The record by digest alone, whoever has it: for serving a child that `place` lists. */
+  findManifest(digest: Digest): Promise<ManifestRecord | undefined>
+  /** Whether `place` is known to have `digest` as that kind, and its size if that is known (-1 not). */
+  getMember(
+    place: Place,
+    digest: Digest,
+    kind: Child['kind'],
+  ): Promise<{ readonly size: number } | undefined>
+  putMember(place: Place, child: Child): Promise<void>
+  deleteMember(place: Place, digest: Digest, kind: Child['kind']): Promise<void>
+  /** Manifests of `place` whose subject is `subject`. */
+  listReferrers(place: Place, subject: Digest): Promise<readonly ManifestRecord[]>
+
+  getTag(place: Place, tag: Tag): Promise<TagRecord | undefined>
+  putTag(place: Place, tag: Tag, record: TagRecord): Promise<void>
+  deleteTag(place: Place, tag: Tag): Promise<void>
+  /** Names in byte order. */
+  listTags(place: Place): Promise<readonly Tag[]>
+
+  getList(place: Place, kind: 'tags' | 'referrers', key: string): Promise<ListRecord | undefined>
+  putList(place: Place, kind: 'tags' | 'referrers', key: string, record: ListRecord): Promise<void>
+  deleteLists(place: Place, kind: 'tags' | 'referrers'): Promise<void>
+
+  putBlob(digest: Digest, size: number, usedAt: number): Promise<void>
+  getBlob(digest: Digest): Promise<{ readonly size: number } | undefined>
+  deleteBlob(digest: Digest): Promise<void>
+  /** Last uses gathered in memory, written in one transaction. */
+  touch(usedAt: ReadonlyMap<Digest, number>): Promise<void>
+  totals(): Promise<CatalogTotals>
+  close(): Promise<void>
+}
