@@ -62,11 +62,13 @@ export class RegistryError extends Error {
 /** Bytes are not what their digest or their announced size says. Nothing of them may be kept. */
 export class ContentMismatchError extends Error {
   override readonly name = 'ContentMismatchError'
+  readonly what: 'digest' | 'size'
   readonly expected: string
   readonly actual: string
 
   constructor(what: 'digest' | 'size', expected: string, actual: string) {
     super(`${what} mismatch: expected ${expected}, got ${actual}`)
+    this.what = what
     this.expected = expected
     this.actual = actual
   }

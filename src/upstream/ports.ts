@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, Repository } from '../oci/reference.ts'
+import type { Actions } from './auth.ts'
 
 /** As whom a request is made: with Larder's own credentials, with none, or with the caller's. */
 export type Identity = { readonly kind: 'larder' } | { readonly kind: 'anonymous' } | CallerIdentity
@@ -55,6 +56,12 @@ export interface Registry {
     subject: Digest,
     options: RequestOptions,
   ): Promise<readonly Descriptor[] | undefined>
+  /** For a request that is passed through: where to, and with which `Authorization`. */
+  authorize(
+    repository: Repository,
+    actions: Actions,
+    identity: Identity,
+  ): Promise<{ readonly origin: string; readonly authorization: string | undefined }>
 }
 
 export interface RemoteManifestHead {

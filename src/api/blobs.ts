@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto'
+
+import type { Digest } from '../oci/digest.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { OCTET_STREAM } from '../oci/media-types.ts'
+import type { Blobs, PulledBlob } from '../pull/blobs.ts'
+import type { ByteRange, Content } from '../pull/content.ts'
+import type { Pull } from '../pull/pull.ts'
+import { writeBody } from './body.ts'
+import type { Exchange } from './exchange.ts'
+import { matchesEtag, parseRanges, passesIfRange, type Ranges } from './ranges.ts'
+
+/** GET and HEAD `/v2/<name>/blobs/<digest>`. */
+export async function serveBlob(
+  exchange: Exchange,
+  blobs: Blobs,
+  pull: Pull,
+  digest: Digest,
+): Promise<void> {
+  if (exchange.isHead) return head(exchange, blobs, pull, digest)
+  const pulled = await blobs.open(pull, digest)
+  exchange.pulled(pulled.outcome)
+  const { request, response } = exchange
+  const etag = describe(exchange, digest)
+  if (matchesEtag(request.headers['if-none-match'], etag)) {
+    response.writeHead(304).end()
+    return
+  }
+  const { size } = pulled.content
+  const ranges = rangesOf(exchange, etag, size)
+  if (ranges.kind === 'unsatisfiable') {
+    throw new RegistryError('SIZE_INVALID', {
+      status: 416,
+      message: 'the range is not within the blob',
+      headers: { 'Content-Range': `bytes */${size}` },
+    })
+  }
+  const [part, ...others] = ranges.kind === 'parts' ? ranges.parts : []
+  if (part === undefined) return send(exchange, pulled, 200, { start: 0, end: size - 1 })
+  if (others.length > 0) return sendParts(exchange, pulled, [part, ...others])
+  response.setHeader('Content-Range', contentRange(part, size))
+  return send(exchange, pulled, 206, part)
+}
+
+async function head(exchange: Exchange, blobs: Blobs, pull: Pull, digest: Digest): Promise<void> {
+  const { size, outcome } = await blobs.stat(pull, digest)
+  exchange.pulled(outcome)
+  const etag = describe(exchange, digest)
+  const { request, response } = exchange
+  if (matchesEtag(request.headers['if-none-match'], etag)) {
+    response.writeHead(304).end()
+    return
+  }
+  if (size !== undefined) response.setHeader('Content-Length', size)
+  response.writeHead(200).end()
+}
+
+function describe({ response }: Exchange, digest: Digest): string {
+  const etag = `"${digest}"`
+  response.setHeader('Content-Type', OCTET_STREAM)
+  response.setHeader('Docker-Content-Digest', digest)
+  response.setHeader('ETag', etag)
+  response.setHeader('Accept-Ranges', 'bytes')
+  response.setHeader('Cache-Control', 'max-age=31536000, immutable')
+  return etag
+}
+
+/** Two `Range` lines are no range at all. */
+function rangesOf({ request }: Exchange, etag: string, size: number): Ranges {
+  const lines = request.headersDistinct['range'] ?? []
+  const isPassed = passesIfRange(request.headers['if-range'] as string | undefined, etag)
+  return parseRanges(lines.length === 1 && isPassed ? lines[0] : undefined, size)
+}
+
+async function send(
+  exchange: Exchange,
+  pulled: PulledBlob,
+  status: 200 | 206,
+  range: ByteRange,
+): Promise<void> {
+  const { response } = exchange
+  const pieces = await begun(pulled.content, range)
+  response.setHeader('Content-Length', range.end - range.start + 1)
+  response.writeHead(status)
+  const isWhole = await writeBody(response, pieces, (bytes) =>
+    exchange.served(pulled.source, bytes),
+  )
+  if (isWhole) response.end()
+}
+
+/** Waits for the first bytes: until they are here, an error can still be said in an answer. */
+async function begun(content: Content, range: ByteRange): Promise<AsyncIterable<Uint8Array>> {
+  const reading = content.read(range)
+  const first = await reading.next()
+  return (async function* () {
+    try {
+      if (first.done) return
+      yield first.value
+      yield* reading
+    } finally {
+      await reading.return()
+    }
+  })()
+}
+
+/** RFC 9110 §14.6: one part for each range, in their order. */
+async function sendParts(
+  exchange: Exchange,
+  { content, source }: PulledBlob,
+  parts: readonly ByteRange[],
+): Promise<void> {
+  const { response } = exchange
+  const boundary = randomBytes(12).toString('hex')
+  const heads = parts.map((part) =>
+    Buffer.from(
+      `\r\n--${boundary}\r\nContent-Type: ${OCTET_STREAM}\r\n` +
+        `Content-Range: ${contentRange(part, content.size)}\r\n\r\n`,
+    ),
+  )
+  const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
+  const bodies = parts.reduce((sum, { start, end }) => sum + end - start + 1, 0)
+  const length = heads.reduce((sum, one) => sum + one.length, bodies + tail.length)
+  const first = await begun(content, parts[0] as ByteRange)
+  response.setHeader('Content-Type', `multipart/byteranges; boundary=${boundary}`)
+  response.setHeader('Content-Length', length)
+  response.writeHead(206)
+  for (const [index, part] of parts.entries()) {
+    response.write(heads[index])
+    const pieces = index === 0 ? first : content.read(part)
+    const count = (bytes: number) => exchange.served(source, bytes)
+    if (!(await writeBody(response, pieces, count))) return
+  }
+  response.end(tail)
+}
+
+function contentRange({ start, end }: ByteRange, size: number): string {
+  return `bytes ${start}-${end}/${size}`
+}

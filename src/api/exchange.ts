@@ -1,0 +1,174 @@
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+import type { Logger } from '../log.ts'
+import type { ByteSource, Metrics, PullResult, PullType } from '../metrics.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { RememberedError } from '../pull/negatives.ts'
+import type { Outcome } from '../pull/pull.ts'
+import type { Target } from '../upstream/routing.ts'
+
+export type Handler = PullType | 'ping' | 'upload' | 'probe' | 'other'
+
+export interface ExchangeOptions {
+  readonly metrics: Metrics
+  readonly logger: Logger
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
+
+const REQUEST_ID = /^[\w.:-]{1,128}$/
+
+/** One request and its answer, and what the metrics and the log will say of it: once, at its end. */
+export class Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly id: string
+  readonly #options: ExchangeOptions
+  readonly #startedAt = performance.now()
+  #handler: Handler = 'other'
+  #target: Target | undefined
+  #reference: string | undefined
+  #result: PullResult | undefined
+  #bytes = 0
+  #firstByteAt: number | undefined
+  #problem: string | undefined
+
+  constructor(options: ExchangeOptions) {
+    this.#options = options
+    this.request = options.request
+    this.response = options.response
+    const given = options.request.headers['x-request-id']
+    this.id = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
+    this.response.setHeader('X-Request-Id', this.id)
+    this.response.setHeader('Docker-Distribution-API-Version', 'registry/2.0')
+    this.response.once('close', () => this.#finish())
+  }
+
+  get isHead(): boolean {
+    return this.request.method === 'HEAD'
+  }
+
+  handledBy(handler: Handler): void {
+    this.#handler = handler
+    this.#options.metrics.httpStarted(handler)
+  }
+
+  aimedAt(target: Target, reference: string | undefined): void {
+    this.#target = target
+    this.#reference = reference
+    if (target.namespace !== undefined) {
+      this.response.setHeader('OCI-Namespace', target.namespace)
+    }
+  }
+
+  /** Says how the answer came about, in the headers and for the record. */
+  pulled({ result, ageSeconds, warning }: Outcome): void {
+    this.#result = result
+    this.response.setHeader('Cache-Status', CACHE_STATUS[result])
+    if (ageSeconds !== undefined) this.response.setHeader('Age', ageSeconds)
+    if (warning !== undefined) {
+      this.#problem = warning
+      this.response.setHeader(
+        'Warning',
+        `299 - "served stale: ${warning.replace(/[^ -~]|["\\]/g, ' ')}"`,
+      )
+    }
+  }
+
+  /** `bytes` of the body went to the client. */
+  served(source: ByteSource, bytes: number): void {
+    this.#firstByteAt ??= performance.now()
+    this.#bytes += bytes
+    const upstream = this.#target?.upstream.config.name
+    if (upstream === undefined || !isPull(this.#handler)) return
+    this.#options.metrics.served(upstream, this.#handler, source, bytes)
+  }
+
+  failed(error: unknown): void {
+    const cause = error instanceof RegistryError ? error.cause : error
+    this.#problem = (cause instanceof Error ? cause : (error as Error))?.message
+    this.#result = resultOf(error)
+    if (!this.response.headersSent && this.#target !== undefined) {
+      this.response.setHeader('Cache-Status', CACHE_STATUS[this.#result])
+    }
+    if (error instanceof RegistryError) return
+    const stack = error instanceof Error ? error.stack : String(error)
+    this.#options.logger.error({ request: this.id, stack }, 'unexpected error')
+  }
+
+  #finish(): void {
+    const { metrics } = this.#options
+    const seconds = (performance.now() - this.#startedAt) / 1000
+    const { statusCode } = this.response
+    const method = knownMethod(this.request.method)
+    if (this.#handler === 'other') metrics.httpStarted(this.#handler)
+    metrics.httpFinished(this.#handler, method, statusCode, seconds, this.#bytes)
+    const upstream = this.#target?.upstream.config.name
+    if (upstream !== undefined && isPull(this.#handler)) {
+      const result = this.#result ?? 'error'
+      metrics.pull(upstream, this.#handler, result)
+      if (this.#firstByteAt !== undefined) {
+        metrics.firstByte(this.#handler, result, (this.#firstByteAt - this.#startedAt) / 1000)
+      }
+    }
+    this.#log(method, seconds)
+  }
+
+  #log(method: string, seconds: number): void {
+    if (this.#handler === 'probe') return
+    const { statusCode: status, writableFinished } = this.response
+    this.#options.logger.info(
+      {
+        request: this.id,
+        client: this.request.socket.remoteAddress,
+        agent: this.request.headers['user-agent']?.slice(0, 200),
+        method,
+        handler: this.#handler,
+        upstream: this.#target?.upstream.config.name,
+        repository: this.#target?.repository,
+        reference: this.#reference,
+        status,
+        result: this.#result,
+        bytes: this.#bytes,
+        ms: Math.round(seconds * 1e6) / 1e3,
+        ...(writableFinished ? {} : { unfinished: true }),
+        ...(this.#problem === undefined ? {} : { problem: this.#problem }),
+      },
+      'request',
+    )
+  }
+}
+
+/** RFC 9211. */
+const CACHE_STATUS: Readonly<Record<PullResult, string>> = {
+  hit: 'larder; hit',
+  miss: 'larder; fwd=miss; stored',
+  revalidated: 'larder; fwd=stale; detail=revalidated',
+  stale: 'larder; fwd=stale; detail=stale-if-error',
+  coalesced: 'larder; fwd=miss; collapsed',
+  negative: 'larder; hit; detail=negative',
+  bypass: 'larder; fwd=bypass',
+  denied: 'larder; detail=denied',
+  error: 'larder; fwd=miss; detail=error',
+}
+
+function resultOf(error: unknown): PullResult {
+  if (!(error instanceof RegistryError)) return 'error'
+  if (error.cause instanceof RememberedError) return 'negative'
+  if (error.code === 'DENIED' || error.code === 'UNAUTHORIZED') return 'denied'
+  return error.status === 404 ? 'miss' : 'error'
+}
+
+function isPull(handler: Handler): handler is PullType {
+  return (
+    handler === 'manifest' || handler === 'blob' || handler === 'tags' || handler === 'referrers'
+  )
+}
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE'])
+
+/** A label's values are a closed set, whatever a caller invents. */
+function knownMethod(method: string | undefined): string {
+  return method !== undefined && METHODS.has(method) ? method : 'other'
+}

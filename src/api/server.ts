@@ -1,0 +1,169 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+import express, { type Express } from 'express'
+
+import type { FrontDoor } from '../access/front-door.ts'
+import type { Asked, Gate } from '../access/gate.ts'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { formatReference } from '../oci/reference.ts'
+import type { Blobs } from '../pull/blobs.ts'
+import type { Lists } from '../pull/lists.ts'
+import type { Manifests } from '../pull/manifests.ts'
+import type { Pull } from '../pull/pull.ts'
+import type { Target, Upstreams } from '../upstream/routing.ts'
+import { serveBlob } from './blobs.ts'
+import { answerError } from './errors.ts'
+import { Exchange } from './exchange.ts'
+import { serveReferrers, serveTags } from './lists.ts'
+import { serveManifest } from './manifests.ts'
+import type { Passthrough, WriteRoute } from './passthrough.ts'
+import type { Probes } from './probes.ts'
+import { parseRoute, type Route } from './route.ts'
+
+export interface ApiOptions {
+  readonly upstreams: Upstreams
+  readonly frontDoor: FrontDoor
+  readonly gate: Gate
+  readonly manifests: Manifests
+  readonly blobs: Blobs
+  readonly lists: Lists
+  readonly passthrough: Passthrough
+  readonly probes: Probes
+  readonly metrics: Metrics
+  readonly logger: Logger
+}
+
+type ContentRoute = Exclude<Route, { kind: 'ping' | 'upload' }>
+
+/** The registry API: one request from its target to its answer. */
+export function createApi(options: ApiOptions): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('query parser', false)
+  app.use(async (request, response) => {
+    if (options.probes.answers(request, response)) return
+    await answer(options, request, response)
+  })
+  return app
+}
+
+async function answer(
+  options: ApiOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { metrics, logger } = options
+  const exchange = new Exchange({ metrics, logger, request, response })
+  try {
+    const route = parseRoute(request.url ?? '')
+    exchange.handledBy(route.kind)
+    await serve(options, exchange, route)
+  } catch (error) {
+    answerError(exchange, error)
+  }
+}
+
+async function serve(options: ApiOptions, exchange: Exchange, route: Route): Promise<void> {
+  const caller = await options.frontDoor.enter(exchange.request)
+  if (route.kind === 'ping') {
+    refuseWrites(exchange, false)
+    return ping(exchange)
+  }
+  const target = options.upstreams.resolve(route.address.ns, route.address.name)
+  exchange.aimedAt(target, referenceOf(route))
+  const { config } = target.upstream
+  options.frontDoor.admit(caller, `${config.name}/${target.repository}`)
+  if (isWrite(exchange) || route.kind === 'upload') {
+    const { as, writeRoute } = write(exchange, target, route, caller.credential)
+    return options.passthrough.pass(exchange, target, writeRoute, as)
+  }
+  const place = { upstream: config.name, repository: target.repository }
+  const as = await options.gate.admit(caller, target.upstream, place, askedOf(route))
+  await serveContent(options, exchange, { upstream: target.upstream, place, as }, route)
+}
+
+async function serveContent(
+  { manifests, blobs, lists }: ApiOptions,
+  exchange: Exchange,
+  pull: Pull,
+  route: ContentRoute,
+): Promise<void> {
+  switch (route.kind) {
+    case 'manifest':
+      return serveManifest(exchange, manifests, pull, route.reference)
+    case 'blob':
+      return serveBlob(exchange, blobs, pull, route.digest)
+    case 'tags':
+      return serveTags(exchange, lists, pull, route)
+    case 'referrers':
+      return serveReferrers(exchange, lists, pull, route.subject, route.artifactType)
+    default:
+      return route satisfies never
+  }
+}
+
+/** distribution-spec v1.1.1 "Determining Support". The body is what distribution says. */
+function ping({ response, isHead }: Exchange): void {
+  response.setHeader('Content-Type', 'application/json')
+  response.setHeader('Content-Length', 2)
+  response.writeHead(200)
+  response.end(isHead ? undefined : '{}')
+}
+
+function write(
+  exchange: Exchange,
+  target: Target,
+  route: Exclude<Route, { kind: 'ping' }>,
+  credential: Pull['as'] | undefined,
+): { readonly as: Pull['as']; readonly writeRoute: WriteRoute } {
+  const isPassedThrough = target.upstream.config.writes === 'passthrough'
+  refuseWrites(exchange, isPassedThrough)
+  if (route.kind === 'tags' || route.kind === 'referrers' || !isPassedThrough) throw notAllowed()
+  exchange.pulled({ result: 'bypass' })
+  return { as: credential ?? { kind: 'anonymous' }, writeRoute: route }
+}
+
+function refuseWrites(exchange: Exchange, isPassedThrough: boolean): void {
+  const method = exchange.request.method ?? ''
+  if (!isPassedThrough && method !== 'GET' && method !== 'HEAD') throw notAllowed()
+  if (!['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method)) throw notAllowed()
+}
+
+function notAllowed(): RegistryError {
+  return new RegistryError('UNSUPPORTED', { headers: { Allow: 'GET, HEAD' } })
+}
+
+function isWrite({ request }: Exchange): boolean {
+  return request.method !== 'GET' && request.method !== 'HEAD'
+}
+
+function askedOf(route: ContentRoute): Asked {
+  switch (route.kind) {
+    case 'manifest':
+      return { kind: 'manifest', reference: route.reference }
+    case 'blob':
+      return { kind: 'blob', digest: route.digest }
+    case 'tags':
+      return { kind: 'tags' }
+    case 'referrers':
+      return { kind: 'referrers', subject: route.subject }
+    default:
+      return route satisfies never
+  }
+}
+
+function referenceOf(route: Exclude<Route, { kind: 'ping' }>): string | undefined {
+  switch (route.kind) {
+    case 'manifest':
+      return formatReference(route.reference)
+    case 'blob':
+      return route.digest
+    case 'referrers':
+      return route.subject
+    default:
+      return undefined
+  }
+}

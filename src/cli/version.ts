@@ -1,0 +1,28 @@
+import { readFileSync } from 'node:fs'
+
+import { Command } from 'commander'
+
+export interface Version {
+  readonly larder: string
+}
+
+/** The version of package.json, which is two folders up from `src/cli` and from `dist/cli`. */
+export function readVersion(): Version {
+  const file = new URL('../../package.json', import.meta.url)
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
+  return { larder: version }
+}
+
+/** `larder version` */
+export function versionCommand(version: Version): Command {
+  return new Command('version')
+    .description('print the version')
+    .option('-o, --output <format>', 'table or json', 'table')
+    .action(({ output }: { output: string }) => {
+      const { larder } = version
+      const node = process.version
+      const text =
+        output === 'json' ? JSON.stringify({ larder, node }) : `larder ${larder} (node ${node})`
+      process.stdout.write(`${text}\n`)
+    })
+}

@@ -1,0 +1,119 @@
+import { once } from 'node:events'
+import { readFileSync, statSync } from 'node:fs'
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+
+import type { Address, TlsFiles } from './config/config.ts'
+
+/** stargz and containers-image ask for hundreds of ranges in one header. */
+const MAX_HEADER_BYTES = 64 * 1024
+const LIMITS = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  headersTimeout: 10_000,
+  requestTimeout: 0,
+  // Longer than the 30 s after which Go's clients drop an idle connection, so that it is not us who
+  // close one at the moment of its next use.
+  keepAliveTimeout: 60_000,
+} as const
+/** Certificates are looked at this often: a mounted Secret changes by a rename nobody can watch. */
+const TLS_LOOK_MS = 10_000
+
+export interface ListenerOptions {
+  readonly address: Address
+  readonly tls: TlsFiles | undefined
+  readonly handler: RequestListener
+  /** Told when changed certificates cannot be used; the ones in use stay. */
+  readonly onTlsError: (error: unknown) => void
+}
+
+/** A port, over TLS where certificates are given. */
+export class Listener {
+  readonly #server: Server | HttpsServer
+  readonly #options: ListenerOptions
+  #tlsTimer: NodeJS.Timeout | undefined
+
+  constructor(options: ListenerOptions) {
+    this.#options = options
+    const { tls, handler } = options
+    this.#server =
+      tls === undefined
+        ? createHttpServer(LIMITS, handler)
+        : createHttpsServer({ ...LIMITS, ...readTls(tls) }, handler)
+    // An error in a request that cannot be parsed must not reach a handler.
+    this.#server.on('clientError', (_error, socket) => {
+      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+      else socket.destroy()
+    })
+  }
+
+  /** @throws {Error} with `code` EADDRINUSE, EACCES, … */
+  async listen(): Promise<void> {
+    const { host, port } = this.#options.address
+    this.#server.listen({ host, port, backlog: 2048 })
+    await once(this.#server, 'listening')
+    if (this.#options.tls !== undefined) this.#watchTls(this.#options.tls)
+  }
+
+  /** Where it listens: with the port that the kernel chose, if it was left to it. */
+  get url(): string {
+    const { address, port, family } = this.#server.address() as AddressInfo
+    const scheme = this.#options.tls === undefined ? 'http' : 'https'
+    return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  }
+
+  /**
+   * Takes no new connections and lets the answers under way end, for at most `drainMs`; then
+   * connections are destroyed: a cut is honest, a short body is not.
+   */
+  async close(drainMs: number): Promise<void> {
+    clearInterval(this.#tlsTimer)
+    if (!this.#server.listening) return
+    const closed = once(this.#server, 'close')
+    this.#server.close()
+    this.#server.closeIdleConnections()
+    const idle = setInterval(() => this.#server.closeIdleConnections(), 100)
+    const limit = setTimeout(() => this.#server.closeAllConnections(), drainMs)
+    await closed
+    clearInterval(idle)
+    clearTimeout(limit)
+  }
+
+  /** Ends every connection now. */
+  destroy(): void {
+    this.#server.closeAllConnections()
+  }
+
+  #watchTls(files: TlsFiles): void {
+    let seen = stampOf(files)
+    this.#tlsTimer = setInterval(() => {
+      try {
+        const now = stampOf(files)
+        if (now === seen || !('setSecureContext' in this.#server)) return
+        this.#server.setSecureContext(readTls(files))
+        seen = now
+      } catch (error) {
+        this.#options.onTlsError(error)
+      }
+    }, TLS_LOOK_MS)
+    this.#tlsTimer.unref()
+  }
+}
+
+function readTls({ certFile, keyFile, clientCaFile }: TlsFiles) {
+  const ca = clientCaFile === undefined ? {} : { ca: readFileSync(clientCaFile) }
+  return {
+    cert: readFileSync(certFile),
+    key: readFileSync(keyFile),
+    ...ca,
+    requestCert: clientCaFile !== undefined,
+    // Who has no certificate may still log in; who must have one is for the front door to say.
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+  } as const
+}
+
+function stampOf({ certFile, keyFile, clientCaFile }: TlsFiles): string {
+  const files = [certFile, keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])]
+  return files.map((file) => `${statSync(file).ino} ${statSync(file).mtimeMs}`).join(' ')
+}

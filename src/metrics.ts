@@ -1,0 +1,306 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+export type PullType = 'manifest' | 'blob' | 'tags' | 'referrers'
+
+/** Every pull has exactly one. */
+export type PullResult =
+  | 'hit'
+  | 'miss'
+  | 'revalidated'
+  | 'stale'
+  | 'coalesced'
+  | 'negative'
+  | 'bypass'
+  | 'denied'
+  | 'error'
+
+export type ByteSource = 'cache' | 'upstream'
+export type FetchReason = 'pull' | 'preload' | 'revalidate' | 'repair'
+
+const TYPES: readonly PullType[] = ['manifest', 'blob', 'tags', 'referrers']
+const RESULTS: readonly PullResult[] = [
+  'hit',
+  'miss',
+  'revalidated',
+  'stale',
+  'coalesced',
+  'negative',
+  'bypass',
+  'denied',
+  'error',
+]
+
+const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
+const FIRST_BYTE_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const RESPONSE_BYTES = Array.from({ length: 10 }, (_, power) => 1024 * 5 ** power)
+
+/** What is read at the moment of a scrape, because nobody keeps count of it. */
+export interface Readings {
+  store(): Promise<StoreReadings>
+  flights(): ReadonlyMap<string, number>
+}
+
+export interface StoreReadings {
+  readonly bytes: number
+  readonly blobs: number
+  readonly manifests: number
+  readonly tags: number
+  readonly quotaBytes: number
+  readonly filesystemBytes: number
+  readonly availableBytes: number
+}
+
+/**
+ * Every metric of Larder, on a registry of its own. Labels are configured names and fixed words:
+ * never a repository, tag, digest, user or address, whose number has no bound.
+ */
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #requests = this.#counter('requests_total', 'Pulls, by their one result', [
+    'upstream',
+    'type',
+    'result',
+  ])
+  readonly #served = this.#counter('served_bytes_total', 'Body bytes written to clients', [
+    'upstream',
+    'type',
+    'source',
+  ])
+  readonly #fetched = this.#counter('fetched_bytes_total', 'Body bytes read from upstreams', [
+    'upstream',
+    'type',
+    'reason',
+  ])
+  readonly #httpRequests = this.#counter('http_requests_total', 'HTTP answers', [
+    'handler',
+    'method',
+    'code',
+  ])
+  readonly #httpSeconds = this.#histogram(
+    'http_request_duration_seconds',
+    'From the request to the end of its answer',
+    ['handler', 'method'],
+    REQUEST_SECONDS,
+  )
+  readonly #firstByte = this.#histogram(
+    'http_time_to_first_byte_seconds',
+    'From the request to its first body byte: what a cache is for',
+    ['handler', 'result'],
+    FIRST_BYTE_SECONDS,
+  )
+  readonly #responseBytes = this.#histogram(
+    'http_response_size_bytes',
+    'Body bytes of an answer',
+    ['handler'],
+    RESPONSE_BYTES,
+  )
+  readonly #inFlight = this.#gauge('http_requests_in_flight', 'Requests being answered', [
+    'handler',
+  ])
+  readonly #upstreamRequests = this.#counter(
+    'upstream_requests_total',
+    'Requests to registries; code 0 is a transport error',
+    ['upstream', 'endpoint', 'code'],
+  )
+  readonly #upstreamSeconds = this.#histogram(
+    'upstream_request_duration_seconds',
+    'Until the headers of the answer',
+    ['upstream', 'endpoint'],
+    REQUEST_SECONDS,
+  )
+  readonly #upstreamErrors = this.#counter('upstream_errors_total', 'What went wrong elsewhere', [
+    'upstream',
+    'reason',
+  ])
+  readonly #upstreamRetries = this.#counter('upstream_retries_total', 'Requests made again', [
+    'upstream',
+  ])
+  readonly #upstreamResumes = this.#counter(
+    'upstream_resumes_total',
+    'Downloads continued with Range',
+    ['upstream'],
+  )
+  readonly #tokens = this.#counter('upstream_token_requests_total', 'Tokens asked for', [
+    'upstream',
+    'result',
+  ])
+  readonly #throttled = this.#counter('upstream_throttled_total', 'Answers 429 and the like', [
+    'upstream',
+  ])
+  readonly #rateLimit = this.#gauge('upstream_ratelimit_limit', 'Pulls a window allows', [
+    'upstream',
+  ])
+  readonly #rateRemaining = this.#gauge('upstream_ratelimit_remaining', 'Pulls left in it', [
+    'upstream',
+  ])
+  readonly #rateWindow = this.#gauge('upstream_ratelimit_window_seconds', 'Length of the window', [
+    'upstream',
+  ])
+  readonly #lastSuccess = this.#gauge(
+    'upstream_last_success_timestamp_seconds',
+    'When the registry last answered with something usable',
+    ['upstream'],
+  )
+  readonly #integrity = this.#counter('integrity_checks_total', 'Bytes checked against digests', [
+    'result',
+  ])
+  readonly #storeErrors = this.#counter('store_errors_total', 'Writes that the disk refused', [
+    'operation',
+  ])
+
+  readonly #inflightFetches = this.#gauge('inflight_fetches', 'Downloads under way', ['upstream'])
+  readonly #storeGauges: Readonly<Record<keyof StoreReadings, Gauge>> = {
+    bytes: this.#gauge('store_bytes', 'Bytes of content on disk', []),
+    blobs: this.#gauge('store_blobs', 'Blobs on disk', []),
+    manifests: this.#gauge('store_manifests', 'Manifests known', []),
+    tags: this.#gauge('store_tags', 'Tags known', []),
+    quotaBytes: this.#gauge('store_quota_bytes', 'The cap that is configured', []),
+    filesystemBytes: this.#gauge('store_filesystem_size_bytes', 'Size of the disk', []),
+    availableBytes: this.#gauge('store_filesystem_avail_bytes', 'Free on the disk', []),
+  }
+  #readings: Readings | undefined
+
+  constructor(version: string, upstreams: readonly string[]) {
+    collectDefaultMetrics({ register: this.#registry })
+    this.#gauge('build_info', 'What runs here', ['version', 'node_version']).set(
+      { version, node_version: process.version },
+      1,
+    )
+    this.initialize(upstreams)
+  }
+
+  /** Series start at 0, so that `rate()` sees the first event. */
+  initialize(upstreams: readonly string[]): void {
+    for (const upstream of upstreams) {
+      for (const type of TYPES) {
+        for (const result of RESULTS) this.#requests.inc({ upstream, type, result }, 0)
+        for (const source of ['cache', 'upstream']) this.#served.inc({ upstream, type, source }, 0)
+        this.#fetched.inc({ upstream, type, reason: 'pull' }, 0)
+      }
+      this.#throttled.inc({ upstream }, 0)
+    }
+    for (const result of ['ok', 'missing', 'size', 'digest']) this.#integrity.inc({ result }, 0)
+  }
+
+  pull(upstream: string, type: PullType, result: PullResult): void {
+    this.#requests.inc({ upstream, type, result })
+  }
+
+  served(upstream: string, type: PullType, source: ByteSource, bytes: number): void {
+    this.#served.inc({ upstream, type, source }, bytes)
+  }
+
+  fetched(upstream: string, type: PullType, reason: FetchReason, bytes: number): void {
+    this.#fetched.inc({ upstream, type, reason }, bytes)
+  }
+
+  httpStarted(handler: string): void {
+    this.#inFlight.inc({ handler })
+  }
+
+  httpFinished(
+    handler: string,
+    method: string,
+    code: number,
+    seconds: number,
+    bytes: number,
+  ): void {
+    this.#inFlight.dec({ handler })
+    this.#httpRequests.inc({ handler, method, code })
+    this.#httpSeconds.observe({ handler, method }, seconds)
+    this.#responseBytes.observe({ handler }, bytes)
+  }
+
+  firstByte(handler: PullType, result: PullResult, seconds: number): void {
+    this.#firstByte.observe({ handler, result }, seconds)
+  }
+
+  integrity(result: 'ok' | 'missing' | 'size' | 'digest'): void {
+    this.#integrity.inc({ result })
+  }
+
+  storeError(operation: string): void {
+    this.#storeErrors.inc({ operation })
+  }
+
+  resume(upstream: string): void {
+    this.#upstreamResumes.inc({ upstream })
+  }
+
+  /** @see UpstreamObserver */
+  request(event: {
+    upstream: string
+    endpoint: string
+    method: string
+    code: string
+    seconds: number
+  }): void {
+    const { upstream, endpoint, code, seconds } = event
+    this.#upstreamRequests.inc({ upstream, endpoint, code })
+    this.#upstreamSeconds.observe({ upstream, endpoint }, seconds)
+    if (/^[23]/.test(code)) this.#lastSuccess.set({ upstream }, Date.now() / 1000)
+    if (code === '429') this.#throttled.inc({ upstream })
+  }
+
+  rateLimit(event: {
+    upstream: string
+    limit: number | undefined
+    remaining: number | undefined
+    windowSeconds: number | undefined
+  }): void {
+    const { upstream, limit, remaining, windowSeconds } = event
+    if (limit !== undefined) this.#rateLimit.set({ upstream }, limit)
+    if (remaining !== undefined) this.#rateRemaining.set({ upstream }, remaining)
+    if (windowSeconds !== undefined) this.#rateWindow.set({ upstream }, windowSeconds)
+  }
+
+  error({ upstream, reason }: { upstream: string; reason: string }): void {
+    this.#upstreamErrors.inc({ upstream, reason })
+  }
+
+  retry({ upstream }: { upstream: string }): void {
+    this.#upstreamRetries.inc({ upstream })
+  }
+
+  token({ upstream, result }: { upstream: string; result: 'cached' | 'fetched' | 'error' }): void {
+    this.#tokens.inc({ upstream, result })
+  }
+
+  /** Gauges whose value is read when Prometheus asks. */
+  readFrom(readings: Readings): void {
+    this.#readings = readings
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  async render(): Promise<string> {
+    if (this.#readings !== undefined) await this.#read(this.#readings)
+    return this.#registry.metrics()
+  }
+
+  async #read(readings: Readings): Promise<void> {
+    this.#inflightFetches.reset()
+    for (const [upstream, count] of readings.flights()) {
+      this.#inflightFetches.set({ upstream }, count)
+    }
+    const now = await readings.store()
+    for (const [name, gauge] of Object.entries(this.#storeGauges)) {
+      gauge.set(now[name as keyof StoreReadings])
+    }
+  }
+
+  #counter(name: string, help: string, labelNames: string[]): Counter {
+    return new Counter({ name: `larder_${name}`, help, labelNames, registers: [this.#registry] })
+  }
+
+  #gauge(name: string, help: string, labelNames: string[]): Gauge {
+    return new Gauge({ name: `larder_${name}`, help, labelNames, registers: [this.#registry] })
+  }
+
+  #histogram(name: string, help: string, labelNames: string[], buckets: number[]): Histogram {
+    const registers = [this.#registry]
+    return new Histogram({ name: `larder_${name}`, help, labelNames, buckets, registers })
+  }
+}

@@ -1,0 +1,249 @@
+import type { Logger } from '../log.ts'
+import type { ByteSource } from '../metrics.ts'
+import type { Digest } from '../oci/digest.ts'
+import { ContentMismatchError } from '../oci/errors.ts'
+import type { BlobStore, Catalog, Ingest, Place } from '../store/ports.ts'
+import type { Content } from './content.ts'
+import { toRegistryError } from './failures.ts'
+import { Flight } from './flight.ts'
+import type { Negatives } from './negatives.ts'
+import { keyOf, type Outcome, type Pull } from './pull.ts'
+
+export interface PulledBlob {
+  readonly content: Content
+  readonly source: ByteSource
+  readonly outcome: Outcome
+}
+
+/** Stored blobs as content, and what a flight leaves for those who come after it. */
+export interface Shelves {
+  open(digest: Digest): Promise<Content | undefined>
+  /** Verified chunks that are still in memory. */
+  remember(digest: Digest, size: number, chunks: ReadonlyMap<number, Buffer>): void
+}
+
+export interface BlobsOptions {
+  readonly blobs: BlobStore
+  readonly shelves: Shelves
+  readonly catalog: Catalog
+  readonly negatives: Negatives
+  readonly logger: Logger
+  readonly events: BlobEvents
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+export interface BlobEvents {
+  used(digest: Digest): void
+  fetched(upstream: string, bytes: number): void
+  resumed(upstream: string): void
+  mismatched(upstream: string, what: 'digest' | 'size'): void
+  storeFailed(operation: string, error: unknown): void
+}
+
+interface Departure {
+  readonly pull: Pull
+  /** Rejects only when it could not begin. */
+  readonly flight: Promise<Flight>
+}
+
+/** Between the look into the store and the departure, another flight has landed. */
+class LandedError extends Error {
+  override readonly name = 'LandedError'
+}
+
+/** A digest → its bytes: from the store, else from the flight under way, else from a new one. */
+export class Blobs {
+  readonly #options: BlobsOptions
+  readonly #departures = new Map<Digest, Departure>()
+
+  constructor(options: BlobsOptions) {
+    this.#options = options
+  }
+
+  /** What HEAD answers. Downloads nothing. */
+  async stat(
+    pull: Pull,
+    digest: Digest,
+  ): Promise<{ readonly size: number | undefined; readonly outcome: Outcome }> {
+    try {
+      const size = await this.#options.blobs.stat(digest)
+      if (size !== undefined && (await this.#isMember(pull, digest))) {
+        return { size, outcome: { result: 'hit' } }
+      }
+      const remote = await this.#confirm(pull, digest)
+      const result = size === undefined ? 'miss' : 'revalidated'
+      return { size: size ?? remote.size, outcome: { result } }
+    } catch (error) {
+      throw toRegistryError(error, 'blob')
+    }
+  }
+
+  /** @throws {RegistryError} before the first byte; afterwards the content's reader throws */
+  async open(pull: Pull, digest: Digest): Promise<PulledBlob> {
+    try {
+      return (await this.#openStored(pull, digest)) ?? (await this.#board(pull, digest))
+    } catch (error) {
+      if (error instanceof LandedError) return this.open(pull, digest)
+      throw toRegistryError(error, 'blob')
+    }
+  }
+
+  /** A delete went through to the registry. */
+  async forget(place: Place, digest: Digest): Promise<void> {
+    await this.#options.catalog.deleteMember(place, digest, 'blob')
+  }
+
+  /** Downloads under way, by upstream. */
+  flights(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>()
+    for (const { pull } of this.#departures.values()) {
+      counts.set(pull.place.upstream, (counts.get(pull.place.upstream) ?? 0) + 1)
+    }
+    return counts
+  }
+
+  /** Ends all downloads. What has arrived stays on disk, to be resumed. */
+  async stop(): Promise<void> {
+    const departures = [...this.#departures.values()]
+    const flights = await Promise.allSettled(departures.map(({ flight }) => flight))
+    for (const one of flights) if (one.status === 'fulfilled') one.value.stop()
+    await Promise.allSettled(flights.map((one) => one.status === 'fulfilled' && one.value.landed))
+  }
+
+  async #openStored(pull: Pull, digest: Digest): Promise<PulledBlob | undefined> {
+    const { blobs, shelves, events } = this.#options
+    if ((await blobs.stat(digest)) === undefined) return undefined
+    const isMember = await this.#isMember(pull, digest)
+    if (!isMember) await this.#confirm(pull, digest)
+    const content = await shelves.open(digest)
+    if (content === undefined) return undefined
+    events.used(digest)
+    const outcome = { result: isMember ? 'hit' : 'revalidated' } as const
+    return { content, source: 'cache', outcome }
+  }
+
+  /** Knowing a digest is no right to it: a manifest of this repository must list it. */
+  async #isMember(pull: Pull, digest: Digest): Promise<boolean> {
+    return (await this.#options.catalog.getMember(pull.place, digest, 'blob')) !== undefined
+  }
+
+  /** Else the registry must say that this repository has it, to this caller. */
+  async #confirm(pull: Pull, digest: Digest): Promise<{ readonly size: number | undefined }> {
+    const { upstream, place } = pull
+    const { negatives, catalog, events } = this.#options
+    const remote = await negatives.asked(keyOf(pull, 'blob', digest), () =>
+      upstream.registry.headBlob(place.repository, digest, pull),
+    )
+    try {
+      await catalog.putMember(place, { digest, size: remote.size ?? -1, kind: 'blob' })
+    } catch (error) {
+      events.storeFailed('member', error)
+    }
+    return remote
+  }
+
+  /** Joins the flight under way, or starts one. */
+  async #board(pull: Pull, digest: Digest): Promise<PulledBlob> {
+    for (;;) {
+      const departure = this.#departures.get(digest)
+      if (departure === undefined) return this.#depart(pull, digest)
+      const boarded = await this.#join(departure, pull, digest)
+      if (boarded !== undefined) return boarded
+    }
+  }
+
+  /** `undefined`: it has failed for reasons of its own, or its first bytes are gone. */
+  async #join(departure: Departure, pull: Pull, digest: Digest): Promise<PulledBlob | undefined> {
+    const isSame = keyOf(departure.pull) === keyOf(pull)
+    if (!isSame && !(await this.#isMember(pull, digest))) await this.#confirm(pull, digest)
+    const flight = await departure.flight
+    try {
+      await flight.opened
+    } catch (error) {
+      // A refusal of somebody else's credential says nothing about this caller.
+      if (isSame) throw error
+      await flight.landed.catch(() => undefined)
+      return undefined
+    }
+    if (!flight.isJoinable) {
+      await flight.landed.catch(() => undefined)
+      return undefined
+    }
+    return { content: flight, source: 'upstream', outcome: { result: 'coalesced' } }
+  }
+
+  async #depart(pull: Pull, digest: Digest): Promise<PulledBlob> {
+    return this.#options.negatives.asked(keyOf(pull, 'blob', digest), async () => {
+      const flight = this.#start(pull, digest)
+      const departure = { pull, flight }
+      this.#departures.set(digest, departure)
+      const leave = () => {
+        if (this.#departures.get(digest) === departure) this.#departures.delete(digest)
+      }
+      flight.then((one) => one.landed.catch(() => undefined).finally(leave), leave)
+      const content = await flight
+      await content.opened
+      return { content, source: 'upstream', outcome: { result: 'miss' } }
+    })
+  }
+
+  async #start(pull: Pull, digest: Digest): Promise<Flight> {
+    const { upstream, place } = pull
+    const { blobs, catalog, events } = this.#options
+    const member = await catalog.getMember(place, digest, 'blob')
+    // While this departure stands nobody else can land, so this look is the last word.
+    if ((await blobs.stat(digest)) !== undefined) throw new LandedError()
+    const hint = member === undefined || member.size < 0 ? undefined : member.size
+    const flight = new Flight({
+      digest,
+      upstream: place.upstream,
+      open: (offset) => {
+        return upstream.registry.openBlob(place.repository, digest, { as: pull.as, offset })
+      },
+      ingest: await this.#ingest(digest),
+      sizeHint: hint,
+      events: {
+        fetched: (bytes) => events.fetched(place.upstream, bytes),
+        resumed: () => events.resumed(place.upstream),
+        storeFailed: (error) => events.storeFailed('blob', error),
+      },
+    })
+    flight.landed.then(
+      () => this.#land(pull, flight, member !== undefined),
+      (error: unknown) => this.#crash(pull, digest, error),
+    )
+    return flight
+  }
+
+  async #ingest(digest: Digest): Promise<Ingest | undefined> {
+    try {
+      return await this.#options.blobs.ingest(digest)
+    } catch (error) {
+      this.#options.events.storeFailed('ingest', error)
+      return undefined
+    }
+  }
+
+  async #land(pull: Pull, flight: Flight, isMember: boolean): Promise<void> {
+    const { catalog, shelves, events, now } = this.#options
+    const { digest, size } = flight
+    try {
+      if (flight.isStored) {
+        await catalog.putBlob(digest, size, now())
+        shelves.remember(digest, size, flight.chunks)
+      }
+      if (!isMember) await catalog.putMember(pull.place, { digest, size, kind: 'blob' })
+    } catch (error) {
+      events.storeFailed('catalog', error)
+    }
+  }
+
+  #crash(pull: Pull, digest: Digest, error: unknown): void {
+    const { logger, events } = this.#options
+    const { upstream, repository } = pull.place
+    if (error instanceof ContentMismatchError) events.mismatched(upstream, error.what)
+    const reason = error instanceof Error ? error.message : String(error)
+    logger.warn({ upstream, repository, digest, reason }, 'download failed')
+  }
+}

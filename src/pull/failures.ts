@@ -1,0 +1,58 @@
+import { ContentMismatchError, type ErrorCode, RegistryError } from '../oci/errors.ts'
+import { UpstreamError } from '../upstream/errors.ts'
+
+const UNKNOWN = {
+  manifest: 'MANIFEST_UNKNOWN',
+  blob: 'BLOB_UNKNOWN',
+  tags: 'NAME_UNKNOWN',
+  referrers: 'MANIFEST_UNKNOWN',
+} as const satisfies Record<string, ErrorCode>
+
+export type Subject = keyof typeof UNKNOWN
+
+/**
+ * What a caller is told when there is no copy to serve. 404 is said only of what the registry said
+ * 404 to: a signature check would believe it. 429 becomes 503, because containerd repeats a 429
+ * five times at once.
+ */
+export function toRegistryError(cause: unknown, subject: Subject): unknown {
+  if (cause instanceof ContentMismatchError) {
+    const message = 'the registry sent bytes that are not what their digest says'
+    return new RegistryError('UPSTREAM_FAILED', { message, cause })
+  }
+  if (!(cause instanceof UpstreamError)) return cause
+  const { message } = cause
+  switch (cause.kind) {
+    case 'unknown': {
+      const isName = cause.code === 'NAME_UNKNOWN' && subject !== 'referrers'
+      return new RegistryError(isName ? 'NAME_UNKNOWN' : UNKNOWN[subject], { cause })
+    }
+    case 'denied':
+      return new RegistryError('DENIED', { message, cause })
+    case 'throttled': {
+      const seconds = Math.max(1, Math.ceil((cause.retryAfterMs ?? 30_000) / 1000))
+      const headers = { 'Retry-After': String(seconds) }
+      return new RegistryError('TOOMANYREQUESTS', { status: 503, message, headers, cause })
+    }
+    case 'timeout':
+      return new RegistryError('UPSTREAM_FAILED', { status: 504, message, cause })
+    case 'offline':
+      return new RegistryError('UPSTREAM_FAILED', {
+        status: 504,
+        message: 'not in this cache, which is offline',
+        detail: { offline: true },
+        cause,
+      })
+    case 'failed':
+    case 'unreachable':
+    case 'invalid':
+      return new RegistryError('UPSTREAM_FAILED', { message, cause })
+    default:
+      return cause.kind satisfies never
+  }
+}
+
+/** The registry was asked and could not say: what is here may be served in its place. */
+export function isOutage(error: unknown): boolean {
+  return error instanceof UpstreamError && error.kind !== 'unknown' && error.kind !== 'denied'
+}

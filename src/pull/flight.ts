@@ -1,0 +1,325 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import type { Digest } from '../oci/digest.ts'
+import { ContentMismatchError } from '../oci/errors.ts'
+import { Verifier } from '../oci/verify.ts'
+import type { Ingest } from '../store/ports.ts'
+import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts'
+import type { RemoteBlob } from '../upstream/ports.ts'
+import { abortion } from './abortion.ts'
+import type { ByteRange, Content } from './content.ts'
+import { AbandonedError, CHUNK_BYTES, Window } from './window.ts'
+
+/** Attempts in a row that bring no byte, before a download is given up. */
+const MAX_FRUITLESS_ATTEMPTS = 4
+/** Readers are woken for less than a chunk only this often: each wake costs a write per reader. */
+const TRICKLE_MS = 10
+/** The first bytes go out at once: time to first byte is what a waiting node sees. */
+const FIRST_PUBLISH_BYTES = 64 * 1024
+
+const WORTH_RESUMING: ReadonlySet<UpstreamErrorKind> = new Set([
+  'failed',
+  'timeout',
+  'unreachable',
+  'throttled',
+])
+
+export interface FlightOptions {
+  readonly digest: Digest
+  /** For errors: the configured name. */
+  readonly upstream: string
+  /** Asks the registry for the bytes from `offset` on. */
+  readonly open: (offset: number) => Promise<RemoteBlob>
+  /** `undefined`: nothing can be stored, the bytes only pass through. */
+  readonly ingest: Ingest | undefined
+  /** What a verified manifest says of the size, used only where the registry says nothing. */
+  readonly sizeHint: number | undefined
+  readonly events: FlightEvents
+  readonly random?: () => number
+}
+
+export interface FlightEvents {
+  fetched(bytes: number): void
+  resumed(): void
+  /** The disk refused. The flight goes on without it. */
+  storeFailed(error: unknown): void
+}
+
+/**
+ * One download, many readers. The body is hashed and written once; readers follow it as it arrives,
+ * from memory while they keep up and from the file when they fall behind. It belongs to no reader
+ * and outlives them all.
+ *
+ * The last chunk is held back until the whole has the right hash. So whoever has received every
+ * byte has received right bytes, and whoever was sent wrong ones can tell, for they are too few.
+ */
+export class Flight implements Content {
+  readonly digest: Digest
+  /**
+   * Resolves when the size is known, which a registry that does not say it delays until the end, as
+   * does an empty blob, which has no last byte to hold back. Rejects with why there are no bytes.
+   */
+  readonly opened: Promise<void>
+  /** Resolves when the bytes are verified and, if they could be, stored. */
+  readonly landed: Promise<void>
+  readonly #options: FlightOptions
+  readonly #window: Window
+  readonly #abort = new AbortController()
+  readonly #opening = Promise.withResolvers<void>()
+  #verifier: Verifier
+  #size: number | undefined
+  #published = 0
+  #progress = Promise.withResolvers<void>()
+  #trickle: NodeJS.Timeout | undefined
+  #isAnnounced = false
+  #isVerified = false
+  #wasRead = false
+  #hasStartedAgain = false
+  #failure: Error | undefined
+
+  constructor(options: FlightOptions) {
+    this.#options = options
+    this.digest = options.digest
+    this.#verifier = new Verifier(options.digest)
+    this.#window = new Window(options.ingest, (error) => options.events.storeFailed(error))
+    this.opened = this.#opening.promise
+    this.landed = this.#fly()
+    // Both are also told to every reader; a flight without readers must not end the process.
+    this.opened.catch(() => undefined)
+    this.landed.catch(() => undefined)
+  }
+
+  /** Of the whole; known once `opened` has resolved. */
+  get size(): number {
+    if (this.#size === undefined) throw new Error('the size of this flight is not known yet')
+    return this.#size
+  }
+
+  /** False once bytes are gone that a new reader would need: nothing is stored, and they passed. */
+  get isJoinable(): boolean {
+    return this.#failure === undefined && this.#window.holds(0)
+  }
+
+  get isStored(): boolean {
+    return this.#window.isStored
+  }
+
+  /** The chunks still in memory, once landed: right bytes that need not be read again. */
+  get chunks(): ReadonlyMap<number, Buffer> {
+    return this.#window.chunks
+  }
+
+  /** Ends the download; what has arrived stays on disk, to be resumed. */
+  stop(): void {
+    this.#abort.abort(new Error('the cache is stopping'))
+  }
+
+  async *read(range: ByteRange, signal?: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    const reader = this.#window.follow(range.start)
+    const cancelled = abortion(signal)
+    try {
+      while (reader.position <= range.end) {
+        if (this.#failure !== undefined) throw this.#failure
+        signal?.throwIfAborted()
+        const limit = Math.min(this.#readable(), range.end + 1)
+        if (reader.position >= limit) {
+          await Promise.race([this.#progress.promise, cancelled.promise])
+          continue
+        }
+        const bytes = await this.#window.read(reader.position, limit)
+        this.#wasRead = true
+        yield bytes
+        reader.advance(bytes.length)
+      }
+    } finally {
+      cancelled.dispose()
+      reader.leave()
+    }
+  }
+
+  /** How far readers may read: all that was published, but the last chunk only when verified. */
+  #readable(): number {
+    if (this.#isVerified) return this.#window.received
+    if (this.#size === undefined) return 0
+    const held = Math.floor(Math.max(0, this.#size - 1) / CHUNK_BYTES) * CHUNK_BYTES
+    return Math.min(this.#published, held)
+  }
+
+  async #fly(): Promise<void> {
+    try {
+      await this.#hashEarlierPart()
+      for (;;) {
+        try {
+          await this.#download()
+          await this.#land()
+          return
+        } catch (error) {
+          if (!this.#mayStartAgain(error)) throw error
+          await this.#startAgain()
+        }
+      }
+    } catch (error) {
+      this.#failure = error as Error
+      this.#opening.reject(error)
+      await this.#window.abandon(!(error instanceof ContentMismatchError))
+      throw error
+    } finally {
+      clearTimeout(this.#trickle)
+      this.#wake()
+    }
+  }
+
+  /** A part from an earlier run continues; its bytes are hashed again, for they are not trusted. */
+  async #hashEarlierPart(): Promise<void> {
+    try {
+      for await (const bytes of this.#window.earlierBytes()) this.#verifier.update(bytes)
+    } catch (error) {
+      this.#options.events.storeFailed(error)
+      await this.#startAgain()
+    }
+    // Killed between the last byte and the final name: there is nothing left to ask for.
+    const { sizeHint } = this.#options
+    if (this.#window.received > 0 && this.#window.received === sizeHint) this.#size = sizeHint
+  }
+
+  async #download(): Promise<void> {
+    let fruitless = 0
+    for (let attempt = 0; !this.#isWhole(); attempt++) {
+      const before = this.#window.received
+      try {
+        await this.#receive(await this.#open(attempt))
+        return
+      } catch (error) {
+        this.#abort.signal.throwIfAborted()
+        fruitless = this.#window.received > before ? 0 : fruitless + 1
+        const isFirst = attempt === 0 && error instanceof UpstreamError
+        if (isFirst || !isWorthResuming(error) || fruitless >= MAX_FRUITLESS_ATTEMPTS) throw error
+        await sleep(this.#delay(fruitless), undefined, { signal: this.#abort.signal })
+      }
+    }
+  }
+
+  async #open(attempt: number): Promise<RemoteBlob> {
+    const offset = this.#window.received
+    const remote = await this.#options.open(offset).catch((error: unknown) => {
+      throw isPastEnd(error) ? this.#wrongSize(`at least ${offset}`) : error
+    })
+    remote.body.once('error', () => undefined)
+    if (attempt > 0) this.#options.events.resumed()
+    this.#size ??= remote.size ?? this.#options.sizeHint
+    if (remote.offset > offset || (remote.size !== undefined && remote.size !== this.#size)) {
+      remote.body.destroy()
+      throw this.#wrongSize(String(remote.size))
+    }
+    if (this.#size !== undefined && this.#size > 0) this.#announce()
+    return remote
+  }
+
+  #announce(): void {
+    this.#isAnnounced = true
+    this.#opening.resolve()
+  }
+
+  /** Reads one answer to its end. What it repeats of what is already here is skipped. */
+  async #receive(remote: RemoteBlob): Promise<void> {
+    let skip = this.#window.received - remote.offset
+    const { body } = remote
+    const stop = () => body.destroy(new Error('stopped'))
+    this.#abort.signal.addEventListener('abort', stop, { once: true })
+    try {
+      for await (const piece of body as AsyncIterable<Buffer>) {
+        const fresh = skip > 0 ? piece.subarray(skip) : piece
+        skip = Math.max(0, skip - piece.length)
+        if (fresh.length === 0) continue
+        this.#take(fresh)
+        if (this.#window.isFull) await this.#window.drained(this.#abort.signal)
+      }
+    } finally {
+      this.#abort.signal.removeEventListener('abort', stop)
+      body.destroy()
+    }
+    if (this.#size !== undefined && this.#window.received < this.#size) {
+      const { upstream } = this.#options
+      const message = 'the registry ended the body early'
+      throw new UpstreamError('unreachable', { upstream, reason: 'reset', message })
+    }
+  }
+
+  #take(bytes: Buffer): void {
+    const total = this.#window.received + bytes.length
+    if (this.#size !== undefined && total > this.#size) {
+      throw this.#wrongSize(`at least ${total}`)
+    }
+    this.#options.events.fetched(bytes.length)
+    this.#verifier.update(bytes)
+    this.#window.append(bytes)
+    this.#publish(total)
+  }
+
+  #publish(total: number): void {
+    const isChunk = Math.floor(total / CHUNK_BYTES) > Math.floor(this.#published / CHUNK_BYTES)
+    const isFirst = this.#published === 0 && total >= FIRST_PUBLISH_BYTES
+    if (isChunk || isFirst) this.#wake()
+    else this.#trickle ??= setTimeout(() => this.#wake(), TRICKLE_MS)
+  }
+
+  #wake(): void {
+    clearTimeout(this.#trickle)
+    this.#trickle = undefined
+    this.#published = this.#window.received
+    const { resolve } = this.#progress
+    this.#progress = Promise.withResolvers()
+    resolve()
+  }
+
+  async #land(): Promise<void> {
+    this.#verifier.finish()
+    this.#size ??= this.#window.received
+    if (this.#size !== this.#window.received) {
+      throw this.#wrongSize(String(this.#window.received))
+    }
+    // Readers need not wait for the disk: right bytes are right whether or not they are kept.
+    this.#isVerified = true
+    this.#announce()
+    this.#wake()
+    await this.#window.commit()
+  }
+
+  /** Wrong bytes may come from a bad part or a bad mirror. Nobody has seen any: try once more. */
+  #mayStartAgain(error: unknown): boolean {
+    return error instanceof ContentMismatchError && !this.#wasRead && !this.#hasStartedAgain
+  }
+
+  async #startAgain(): Promise<void> {
+    this.#hasStartedAgain = true
+    this.#verifier = new Verifier(this.digest)
+    // Whoever was told a size has been promised that many bytes.
+    if (!this.#isAnnounced) this.#size = undefined
+    this.#published = 0
+    await this.#window.reset()
+  }
+
+  #isWhole(): boolean {
+    return this.#size !== undefined && this.#window.received >= this.#size
+  }
+
+  #delay(fruitless: number): number {
+    const random = this.#options.random ?? Math.random
+    return 100 * 2 ** fruitless * (0.5 + random())
+  }
+
+  #wrongSize(actual: string): ContentMismatchError {
+    return new ContentMismatchError('size', String(this.#size), actual)
+  }
+}
+
+/** A body that breaks says so with a system or HTTP error; only what the registry said is final. */
+function isWorthResuming(error: unknown): boolean {
+  if (error instanceof UpstreamError) return WORTH_RESUMING.has(error.kind)
+  return !(error instanceof ContentMismatchError || error instanceof AbandonedError)
+}
+
+/** The part is longer than the blob: one of the two is not what it says. */
+function isPastEnd(error: unknown): boolean {
+  return error instanceof UpstreamError && error.status === 416
+}

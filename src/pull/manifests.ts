@@ -1,0 +1,169 @@
+import type { Digest } from '../oci/digest.ts'
+import { type Manifest, parseManifest } from '../oci/manifest.ts'
+import { essence } from '../oci/media-types.ts'
+import type { Reference, Tag } from '../oci/reference.ts'
+import type { Place, TagRecord } from '../store/ports.ts'
+import { UpstreamError } from '../upstream/errors.ts'
+import type { RemoteManifest } from '../upstream/ports.ts'
+import type { Upstream } from '../upstream/routing.ts'
+import { Coalescer } from './coalesce.ts'
+import { isOutage, toRegistryError } from './failures.ts'
+import { freshness, TagRules } from './freshness.ts'
+import type { Negatives } from './negatives.ts'
+import { keyOf, type Outcome, type Pull } from './pull.ts'
+import type { Shelf, StoredManifest } from './shelf.ts'
+
+export interface PulledManifest extends StoredManifest {
+  readonly outcome: Outcome
+}
+
+export interface ManifestsOptions {
+  readonly shelf: Shelf
+  readonly negatives: Negatives
+  readonly onFetched: (upstream: string, bytes: number) => void
+  readonly onUsed: (digest: Digest) => void
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/** A reference → its manifest: fresh, revalidated, fetched, or stale because nobody could be asked. */
+export class Manifests {
+  readonly #options: ManifestsOptions
+  readonly #rules = new WeakMap<Upstream, TagRules>()
+  readonly #fetches = new Coalescer<StoredManifest>()
+  readonly #checks = new Coalescer<PulledManifest>()
+
+  constructor(options: ManifestsOptions) {
+    this.#options = options
+  }
+
+  /** @throws {RegistryError} with what the registry said, or why it could not be asked */
+  async get(pull: Pull, reference: Reference): Promise<PulledManifest> {
+    try {
+      const pulled =
+        reference.kind === 'digest'
+          ? await this.#getByDigest(pull, reference.digest)
+          : await this.#getByTag(pull, reference.tag)
+      this.#options.onUsed(pulled.digest)
+      return pulled
+    } catch (error) {
+      throw toRegistryError(error, 'manifest')
+    }
+  }
+
+  /** A push or a delete went through to the registry: what it changed is asked for again. */
+  async forget(place: Place, reference: Reference): Promise<void> {
+    const { shelf } = this.#options
+    if (reference.kind === 'tag') return shelf.forgetTags(place, reference.tag)
+    await shelf.forgetManifest(place, reference.digest)
+    await shelf.forgetTags(place, undefined)
+  }
+
+  async #getByDigest(pull: Pull, digest: Digest): Promise<PulledManifest> {
+    const here = await this.#options.shelf.find(pull.place, digest)
+    if (here !== undefined) return { ...here, outcome: { result: 'hit' } }
+    return this.#fetch(pull, { kind: 'digest', digest })
+  }
+
+  async #getByTag(pull: Pull, tag: Tag): Promise<PulledManifest> {
+    const { shelf, now } = this.#options
+    const known = await shelf.tag(pull.place, tag)
+    const here = known && (await shelf.find(pull.place, known.digest))
+    if (known === undefined || here === undefined) return this.#fetch(pull, { kind: 'tag', tag })
+    const rule = this.#rulesOf(pull.upstream).for(pull.place.repository, tag)
+    if (freshness(rule, known.checkedAt, now()) === 'fresh') {
+      return { ...here, outcome: { result: 'hit', ...this.#age(known) } }
+    }
+    const question = () => this.#revalidate(pull, tag, known, here)
+    const { answer, isShared } = await this.#checks.ask(keyOf(pull, tag), question)
+    return isShared && answer.outcome.result === 'miss' ? coalesced(answer) : answer
+  }
+
+  /** Asks with HEAD, which costs no pull of a registry's quota, and fetches only what changed. */
+  async #revalidate(
+    pull: Pull,
+    tag: Tag,
+    known: TagRecord,
+    here: StoredManifest,
+  ): Promise<PulledManifest> {
+    const { shelf } = this.#options
+    try {
+      const reference = { kind: 'tag', tag } as const
+      const { registry } = pull.upstream
+      const { digest } = await registry.headManifest(pull.place.repository, reference, pull)
+      const isSame = digest === known.digest
+      const current = isSame ? here : await this.#getByDigest(pull, digest)
+      await shelf.putTag(pull.place, tag, digest)
+      return { ...current, outcome: { result: isSame ? 'revalidated' : 'miss', ageSeconds: 0 } }
+    } catch (error) {
+      if (!this.#mayServeStale(pull, tag, known, error)) throw error
+      const warning = error instanceof Error ? error.message : String(error)
+      return { ...here, outcome: { result: 'stale', ...this.#age(known), warning } }
+    }
+  }
+
+  /**
+   * An outage lets a tag grow as old as `staleIfError`; a site that is offline has no other. A
+   * refusal is an answer. So is 404, but IfNotPresent asks for what is present.
+   */
+  #mayServeStale(pull: Pull, tag: Tag, known: TagRecord, error: unknown): boolean {
+    if (!(error instanceof UpstreamError)) return false
+    if (error.kind === 'offline') return true
+    const { config } = pull.upstream
+    if (this.#options.now() - known.checkedAt > config.staleIfErrorMs) return false
+    if (isOutage(error)) return true
+    const rule = this.#rulesOf(pull.upstream).for(pull.place.repository, tag)
+    return error.kind === 'unknown' && rule.pullPolicy !== 'Always'
+  }
+
+  async #fetch(pull: Pull, reference: Reference): Promise<PulledManifest> {
+    const { negatives } = this.#options
+    const key = keyOf(pull, reference.kind === 'tag' ? reference.tag : reference.digest)
+    const { answer, isShared } = await this.#fetches.ask(key, () =>
+      negatives.asked(key, () => this.#download(pull, reference)),
+    )
+    const pulled = { ...answer, outcome: { result: 'miss', ageSeconds: 0 } } as const
+    return isShared ? coalesced(pulled) : pulled
+  }
+
+  async #download(pull: Pull, reference: Reference): Promise<StoredManifest> {
+    const { shelf, onFetched } = this.#options
+    const { place } = pull
+    const { registry } = pull.upstream
+    // The bytes may be here from another repository: then the registry need only say that this one
+    // has them too.
+    const here = reference.kind === 'digest' ? await shelf.read(reference.digest) : undefined
+    if (here !== undefined) await registry.headManifest(place.repository, reference, pull)
+    const remote = here ?? (await registry.getManifest(place.repository, reference, pull))
+    if (here === undefined) onFetched(place.upstream, remote.bytes.length)
+    const manifest = parsed(place.upstream, remote)
+    const tag = reference.kind === 'tag' ? reference.tag : undefined
+    return shelf.keep(place, manifest, remote, tag)
+  }
+
+  #rulesOf(upstream: Upstream): TagRules {
+    const known = this.#rules.get(upstream)
+    if (known !== undefined) return known
+    const rules = new TagRules(upstream.config.tags)
+    this.#rules.set(upstream, rules)
+    return rules
+  }
+
+  #age({ checkedAt }: TagRecord): { readonly ageSeconds: number } {
+    return { ageSeconds: Math.max(0, Math.floor((this.#options.now() - checkedAt) / 1000)) }
+  }
+}
+
+function coalesced(pulled: PulledManifest): PulledManifest {
+  return { ...pulled, outcome: { result: 'coalesced', ageSeconds: 0 } }
+}
+
+/** A registry that serves what no client could use has not answered. */
+function parsed(upstream: string, remote: RemoteManifest | StoredManifest): Manifest {
+  try {
+    return parseManifest(remote.bytes, essence(remote.mediaType))
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : 'manifest is not usable'
+    throw new UpstreamError('invalid', { upstream, reason: 'protocol', message, cause })
+  }
+}

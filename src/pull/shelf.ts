@@ -1,0 +1,133 @@
+import { LRUCache } from 'lru-cache'
+
+import type { Digest } from '../oci/digest.ts'
+import { MAX_MANIFEST_BYTES, type Manifest } from '../oci/manifest.ts'
+import type { Tag } from '../oci/reference.ts'
+import type { BlobStore, Catalog, Child, Place, TagRecord } from '../store/ports.ts'
+import { keyPrefix } from './pull.ts'
+
+/** Manifests are small and asked for by every node of a rollout: they are served from memory. */
+const MEMORY_BYTES = 64 * 1024 * 1024
+const MEMORY_TAGS = 20_000
+
+export interface StoredManifest {
+  readonly digest: Digest
+  readonly mediaType: string
+  /** As the registry sent them. */
+  readonly bytes: Buffer
+}
+
+export interface ShelfOptions {
+  readonly blobs: BlobStore
+  readonly catalog: Catalog
+  readonly onStoreFailed: (operation: string, error: unknown) => void
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+/** The manifests and tags that are here: in memory, else in the store. It asks no registry. */
+export class Shelf {
+  readonly #options: ShelfOptions
+  readonly #manifests = new LRUCache<string, StoredManifest>({
+    maxSize: MEMORY_BYTES,
+    sizeCalculation: ({ bytes }) => bytes.length + 512,
+  })
+  readonly #tags = new LRUCache<string, TagRecord>({ max: MEMORY_TAGS })
+
+  constructor(options: ShelfOptions) {
+    this.#options = options
+  }
+
+  /** Only if `place` is known to have it. */
+  async find(place: Place, digest: Digest): Promise<StoredManifest | undefined> {
+    const key = keyOf(place, digest)
+    const remembered = this.#manifests.get(key)
+    if (remembered !== undefined) return remembered
+    const member = await this.#options.catalog.getMember(place, digest, 'manifest')
+    const stored = member && (await this.read(digest))
+    if (stored !== undefined) this.#manifests.set(key, stored)
+    return stored
+  }
+
+  /** Whichever place it came from: whether the caller may have it is for a registry to say. */
+  async read(digest: Digest): Promise<StoredManifest | undefined> {
+    const { blobs, catalog } = this.#options
+    const record = await catalog.findManifest(digest)
+    const bytes = record && (await blobs.read(digest, MAX_MANIFEST_BYTES))
+    return bytes && { digest, mediaType: record.mediaType, bytes }
+  }
+
+  /** Stores bytes that were verified, and what they say; without a disk, only in memory. */
+  async keep(
+    place: Place,
+    manifest: Manifest,
+    { digest, bytes }: { readonly digest: Digest; readonly bytes: Buffer },
+    tag: Tag | undefined,
+  ): Promise<StoredManifest> {
+    const { blobs, catalog, onStoreFailed, now } = this.#options
+    const checkedAt = now()
+    const { mediaType, artifactType, annotations } = manifest
+    const subject = manifest.subject?.digest
+    const record = { digest, mediaType, size: bytes.length, subject, artifactType, annotations }
+    try {
+      await blobs.put(digest, bytes)
+      const tagged = tag === undefined ? undefined : { tag, checkedAt }
+      await catalog.putManifest(place, record, childrenOf(manifest), tagged)
+      await catalog.putBlob(digest, bytes.length, checkedAt)
+    } catch (error) {
+      onStoreFailed('manifest', error)
+    }
+    const stored = { digest, mediaType, bytes }
+    this.#manifests.set(keyOf(place, digest), stored)
+    if (tag !== undefined) this.#tags.set(keyOf(place, tag), { digest, checkedAt })
+    return stored
+  }
+
+  async tag(place: Place, tag: Tag): Promise<TagRecord | undefined> {
+    const key = keyOf(place, tag)
+    const remembered = this.#tags.get(key)
+    if (remembered !== undefined) return remembered
+    const record = await this.#options.catalog.getTag(place, tag)
+    if (record !== undefined) this.#tags.set(key, record)
+    return record
+  }
+
+  /** The registry has just said that the tag means this digest. */
+  async putTag(place: Place, tag: Tag, digest: Digest): Promise<void> {
+    const record = { digest, checkedAt: this.#options.now() }
+    this.#tags.set(keyOf(place, tag), record)
+    try {
+      await this.#options.catalog.putTag(place, tag, record)
+    } catch (error) {
+      this.#options.onStoreFailed('tag', error)
+    }
+  }
+
+  /** One tag, or all of the place. The bytes stay. */
+  async forgetTags(place: Place, tag: Tag | undefined): Promise<void> {
+    const { catalog } = this.#options
+    const tags = tag === undefined ? await catalog.listTags(place) : [tag]
+    for (const one of tags) await catalog.deleteTag(place, one)
+    const prefix = keyPrefix(place)
+    for (const key of this.#tags.keys()) if (key.startsWith(prefix)) this.#tags.delete(key)
+  }
+
+  /** The place has it no longer, whatever is on disk. */
+  async forgetManifest(place: Place, digest: Digest): Promise<void> {
+    this.#manifests.delete(keyOf(place, digest))
+    await this.#options.catalog.deleteMember(place, digest, 'manifest')
+  }
+}
+
+function keyOf(place: Place, reference: string): string {
+  return `${keyPrefix(place)}${reference}`
+}
+
+function childrenOf(manifest: Manifest): Child[] {
+  const manifests = manifest.manifests.map(({ digest, size }) => ({ digest, size }))
+  const blobs = manifest.blobs.map(({ digest, size }) => ({ digest, size }))
+  return [
+    ...manifests.map((child) => ({ ...child, kind: 'manifest' as const })),
+    ...blobs.map((child) => ({ ...child, kind: 'blob' as const })),
+  ]
+}

@@ -1,0 +1,255 @@
+import type { Ingest } from '../store/ports.ts'
+import { abortion } from './abortion.ts'
+
+/** The unit in which bytes are kept in memory, written to disk and handed to readers. */
+export const CHUNK_BYTES = 1024 * 1024
+/** Chunks that stay in memory behind the newest, for readers that keep up. */
+const KEPT_CHUNKS = 8
+/** Chunks that wait for the disk (or, without one, for the slowest reader) before the registry must. */
+const MAX_WAITING_CHUNKS = 16
+/** Chunks read back from the file that readers who fell behind share. */
+const SHARED_LOADS = 8
+
+/** Nobody would have anything of the rest of this download. */
+export class AbandonedError extends Error {
+  override readonly name = 'AbandonedError'
+}
+
+/** Where one reader of a flight is. */
+export interface Follower {
+  readonly position: number
+  advance(bytes: number): void
+  leave(): void
+}
+
+/**
+ * The bytes of a flight: the newest in memory, all of them in the file. When the disk refuses, what
+ * is not yet written stays in memory until every reader has passed it; memory stays bounded because
+ * the download then waits for the slowest reader.
+ */
+export class Window {
+  readonly chunks = new Map<number, Buffer>()
+  readonly #ingest: Ingest | undefined
+  readonly #onStoreFailed: (error: unknown) => void
+  readonly #followers = new Set<{ position: number }>()
+  readonly #loads = new Map<number, Promise<Buffer>>()
+  #received: number
+  /** Bytes in the file: what is below may leave memory. */
+  #written: number
+  #isStored: boolean
+  #writing: Promise<void> | undefined
+  #room = Promise.withResolvers<void>()
+  #closeWhenLeft: (() => Promise<void>) | undefined
+
+  constructor(ingest: Ingest | undefined, onStoreFailed: (error: unknown) => void) {
+    this.#ingest = ingest
+    this.#isStored = ingest !== undefined
+    this.#received = ingest?.size ?? 0
+    this.#written = this.#received
+    this.#onStoreFailed = onStoreFailed
+  }
+
+  get received(): number {
+    return this.#received
+  }
+
+  /** False once the disk has refused. */
+  get isStored(): boolean {
+    return this.#isStored
+  }
+
+  get isFull(): boolean {
+    const waiting = this.#isStored
+      ? indexOf(this.#received) - indexOf(this.#written)
+      : this.chunks.size
+    return waiting > MAX_WAITING_CHUNKS
+  }
+
+  /** Whether a reader that starts at `position` can be given every byte from there. */
+  holds(position: number): boolean {
+    return (
+      position < this.#written || position >= this.#received || this.chunks.has(indexOf(position))
+    )
+  }
+
+  /** What an earlier run left in the file, in order. */
+  async *earlierBytes(): AsyncGenerator<Buffer> {
+    const size = this.#received
+    for (let at = 0; at < size; at += CHUNK_BYTES) {
+      const bytes = await this.#readFile(at, Math.min(CHUNK_BYTES, size - at))
+      // A chunk that is not whole is going to be filled, so it has to be in memory.
+      if (bytes.length < CHUNK_BYTES) bytes.copy(this.#chunkToFill(indexOf(at)))
+      yield bytes
+    }
+  }
+
+  append(bytes: Buffer): void {
+    let taken = 0
+    while (taken < bytes.length) {
+      const index = indexOf(this.#received)
+      const at = this.#received - index * CHUNK_BYTES
+      const count = bytes.copy(this.#chunkToFill(index), at, taken)
+      taken += count
+      this.#received += count
+      if (at + count === CHUNK_BYTES) this.#write()
+    }
+  }
+
+  /** Bytes at `position`, at most up to `limit`, never across a chunk: a view, not a copy. */
+  async read(position: number, limit: number): Promise<Buffer> {
+    const index = indexOf(position)
+    const base = index * CHUNK_BYTES
+    const chunk = this.chunks.get(index) ?? (await this.#load(index))
+    return chunk.subarray(position - base, Math.min(limit - base, CHUNK_BYTES))
+  }
+
+  follow(position: number): Follower {
+    const follower = { position }
+    this.#followers.add(follower)
+    return {
+      get position() {
+        return follower.position
+      },
+      advance: (bytes) => {
+        follower.position += bytes
+        if (!this.#isStored) this.#release()
+      },
+      leave: () => {
+        this.#followers.delete(follower)
+        this.#release()
+        if (this.#followers.size === 0) this.#closeWhenLeft?.().catch(this.#onStoreFailed)
+      },
+    }
+  }
+
+  /** Waits until the registry may go on. */
+  async drained(signal: AbortSignal): Promise<void> {
+    const aborted = abortion(signal)
+    try {
+      while (this.isFull) {
+        if (!this.#isStored && this.#followers.size === 0) {
+          throw new AbandonedError('the disk refuses the bytes and nobody reads them')
+        }
+        await Promise.race([this.#room.promise, aborted.promise])
+      }
+    } finally {
+      aborted.dispose()
+    }
+  }
+
+  /** Forgets everything, to start again at 0. */
+  async reset(): Promise<void> {
+    await this.#writing
+    this.chunks.clear()
+    this.#loads.clear()
+    this.#received = 0
+    this.#written = 0
+    await this.#attempt(() => this.#ingest?.reset())
+  }
+
+  /** Writes what is left and gives the file its final name. Readers may go on reading. */
+  async commit(): Promise<void> {
+    await this.#writing
+    await this.#attempt(async () => {
+      await this.#appendUpTo(this.#received)
+      await this.#ingest?.commit()
+    })
+    const close = () => this.#attempt(() => this.#ingest?.[this.#isStored ? 'close' : 'discard']())
+    if (this.#followers.size === 0) return close()
+    this.#closeWhenLeft = close
+  }
+
+  /** The flight has failed, so no reader comes back: the part is kept to be resumed, or removed. */
+  async abandon(isPartGood: boolean): Promise<void> {
+    await this.#writing
+    const isKept = isPartGood && this.#isStored
+    if (isKept) await this.#attempt(() => this.#appendUpTo(this.#received))
+    await this.#attempt(() => this.#ingest?.[isKept ? 'close' : 'discard']())
+  }
+
+  #chunkToFill(index: number): Buffer {
+    const existing = this.chunks.get(index)
+    if (existing !== undefined) return existing
+    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+    this.chunks.set(index, chunk)
+    return chunk
+  }
+
+  #write(): void {
+    if (!this.#isStored || this.#writing !== undefined) return
+    this.#writing = this.#writeWholeChunks().finally(() => {
+      this.#writing = undefined
+      this.#release()
+    })
+  }
+
+  async #writeWholeChunks(): Promise<void> {
+    while (this.#isStored && indexOf(this.#received) > indexOf(this.#written)) {
+      await this.#attempt(() => this.#appendUpTo(indexOf(this.#received) * CHUNK_BYTES))
+      this.#release()
+    }
+  }
+
+  async #appendUpTo(end: number): Promise<void> {
+    if (!this.#isStored) return
+    const buffers: Buffer[] = []
+    for (let at = this.#written; at < end; ) {
+      const bytes = await this.read(at, end)
+      buffers.push(bytes)
+      at += bytes.length
+    }
+    if (buffers.length === 0) return
+    await this.#ingest?.append(buffers)
+    this.#written = end
+  }
+
+  /** What is safe on disk, or has been passed by every reader, may leave memory. */
+  #release(): void {
+    const passed = this.#isStored ? this.#written : Math.max(this.#written, this.#slowest())
+    const oldestKept = indexOf(this.#received) - KEPT_CHUNKS
+    for (const index of this.chunks.keys()) {
+      if (index < oldestKept && (index + 1) * CHUNK_BYTES <= passed) this.chunks.delete(index)
+    }
+    const { resolve } = this.#room
+    this.#room = Promise.withResolvers()
+    resolve()
+  }
+
+  #slowest(): number {
+    return Math.min(this.#received, ...[...this.#followers].map(({ position }) => position))
+  }
+
+  /** Readers that fell behind mostly stand at the same places, so they share what is read back. */
+  #load(index: number): Promise<Buffer> {
+    const shared = this.#loads.get(index)
+    if (shared !== undefined) return shared
+    const base = index * CHUNK_BYTES
+    const load = this.#readFile(base, Math.min(CHUNK_BYTES, this.#written - base))
+    this.#loads.set(index, load)
+    load.catch(() => this.#loads.delete(index))
+    for (const oldest of this.#loads.keys()) {
+      if (this.#loads.size <= SHARED_LOADS) break
+      this.#loads.delete(oldest)
+    }
+    return load
+  }
+
+  async #readFile(position: number, length: number): Promise<Buffer> {
+    if (this.#ingest === undefined) throw new AbandonedError('these bytes were not kept')
+    return this.#ingest.read(position, length)
+  }
+
+  /** A disk that refuses costs the copy, never the pull. */
+  async #attempt(step: () => Promise<void> | undefined): Promise<void> {
+    try {
+      await step()
+    } catch (error) {
+      this.#isStored = false
+      this.#onStoreFailed(error)
+    }
+  }
+}
+
+function indexOf(position: number): number {
+  return Math.floor(position / CHUNK_BYTES)
+}

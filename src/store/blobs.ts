@@ -1,0 +1,220 @@
+/**
+ * Content-addressed files.
+ *
+ *     <path>/
+ *       blobs/<algorithm>/<ab>/<hex>    whole and verified, mode 0444; <ab> is the start of <hex>
+ *       ingest/<hex>.part               a download under way, or left by an earlier run
+ *       ingest/<hex>.<uuid>.tmp         a put under way; left by a crash, it goes at the next start
+ *       quarantine/<hex>.<epoch ms>     damaged bytes, for an operator to look at
+ *
+ * A length of 64 or 128 tells the algorithm of a part. No path is ever made of anything but a
+ * parsed digest. All folders are on one file system, so that a rename is atomic.
+ */
+import { randomUUID } from 'node:crypto'
+import { access, constants, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+import { type Algorithm, algorithmOf, type Digest, encodedOf, isDigest } from '../oci/digest.ts'
+import { codeOf, DataDirectoryError } from './errors.ts'
+import { makeDirectory, OpenFile, syncDirectory, writeFully } from './files.ts'
+import { FileIngest } from './ingest.ts'
+import type { BlobStore } from './ports.ts'
+
+export interface FileBlobsOptions {
+  /** The data directory. The caller holds its lock: unfinished puts in it are removed. */
+  readonly path: string
+}
+
+/** A download that was not finished. */
+export interface Part {
+  readonly digest: Digest
+  readonly size: number
+  /** Epoch milliseconds. */
+  readonly modifiedAt: number
+}
+
+const ALGORITHMS: readonly Algorithm[] = ['sha256', 'sha512']
+const PART = '.part'
+/** How many files `scan` looks at together. */
+const SCAN_BATCH = 64
+
+export class FileBlobs implements BlobStore {
+  readonly #blobs: string
+  readonly #ingest: string
+  readonly #quarantine: string
+  /** Directories being made: a second commit into one must not resolve before it is durable. */
+  readonly #making = new Map<string, Promise<void>>()
+
+  /** @throws {DataDirectoryError} when the folders cannot be made or written */
+  static async open({ path }: FileBlobsOptions): Promise<FileBlobs> {
+    const blobs = new FileBlobs(path)
+    try {
+      await blobs.#prepare()
+    } catch (cause) {
+      throw new DataDirectoryError(path, cause)
+    }
+    return blobs
+  }
+
+  private constructor(path: string) {
+    this.#blobs = join(path, 'blobs')
+    this.#ingest = join(path, 'ingest')
+    this.#quarantine = join(path, 'quarantine')
+  }
+
+  async #prepare(): Promise<void> {
+    const roots = ALGORITHMS.map((algorithm) => join(this.#blobs, algorithm))
+    for (const directory of [...roots, this.#ingest, this.#quarantine]) {
+      await makeDirectory(directory)
+      await access(directory, constants.R_OK | constants.W_OK | constants.X_OK)
+    }
+    // A run that was killed may have made a fan-out directory and not synced its name.
+    for (const root of roots) await syncDirectory(root)
+    for (const entry of await readdir(this.#ingest, { withFileTypes: true })) {
+      const strange = !entry.isDirectory() && digestOfPart(entry.name) === undefined
+      if (strange) await rm(join(this.#ingest, entry.name), { force: true })
+    }
+  }
+
+  async stat(digest: Digest): Promise<number | undefined> {
+    const stats = await present(stat(this.#pathOf(digest)))
+    return stats?.size
+  }
+
+  async open(digest: Digest): Promise<OpenFile | undefined> {
+    const path = this.#pathOf(digest)
+    const handle = await present(open(path, 'r'))
+    if (handle === undefined) return undefined
+    try {
+      const { size } = await handle.stat()
+      return new OpenFile(handle, path, size)
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+
+  async read(digest: Digest, maxBytes: number): Promise<Buffer | undefined> {
+    const blob = await this.open(digest)
+    if (blob === undefined) return undefined
+    try {
+      return blob.size > maxBytes ? undefined : await blob.read(0, blob.size)
+    } finally {
+      await blob.close()
+    }
+  }
+
+  async put(digest: Digest, bytes: Uint8Array): Promise<void> {
+    const path = join(this.#ingest, `${encodedOf(digest)}.${randomUUID()}.tmp`)
+    try {
+      await writeFile(path, bytes)
+      await this.#publish(path, digest)
+    } catch (error) {
+      await rm(path, { force: true })
+      throw error
+    }
+  }
+
+  ingest(digest: Digest): Promise<FileIngest> {
+    const path = join(this.#ingest, `${encodedOf(digest)}${PART}`)
+    return FileIngest.open({ digest, path, publish: () => this.#publish(path, digest) })
+  }
+
+  /** The downloads that were begun and neither committed nor discarded. */
+  async listParts(): Promise<readonly Part[]> {
+    const parts: Part[] = []
+    for (const name of await readdir(this.#ingest)) {
+      const digest = digestOfPart(name)
+      if (digest === undefined) continue
+      const stats = await present(lstat(join(this.#ingest, name)))
+      if (stats?.isFile()) parts.push({ digest, size: stats.size, modifiedAt: stats.mtimeMs })
+    }
+    return parts
+  }
+
+  async delete(digest: Digest): Promise<void> {
+    await rm(this.#pathOf(digest), { force: true })
+  }
+
+  async quarantine(digest: Digest): Promise<void> {
+    const target = join(this.#quarantine, `${encodedOf(digest)}.${Date.now()}`)
+    await present(rename(this.#pathOf(digest), target))
+  }
+
+  async *scan(): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
+    for (const algorithm of ALGORITHMS) {
+      const root = join(this.#blobs, algorithm)
+      for (const prefix of (await present(readdir(root))) ?? []) {
+        yield* scanDirectory(join(root, prefix), prefix, algorithm)
+      }
+    }
+  }
+
+  async #publish(from: string, digest: Digest): Promise<void> {
+    const target = this.#pathOf(digest)
+    await this.#makeFanOut(dirname(target))
+    await rename(from, target)
+    await syncDirectory(dirname(target))
+  }
+
+  async #makeFanOut(path: string): Promise<void> {
+    const made =
+      this.#making.get(path) ?? makeDirectory(path).finally(() => this.#making.delete(path))
+    this.#making.set(path, made)
+    await made
+  }
+
+  #pathOf(digest: Digest): string {
+    const hex = encodedOf(digest)
+    return join(this.#blobs, algorithmOf(digest), hex.slice(0, 2), hex)
+  }
+}
+
+async function* scanDirectory(
+  directory: string,
+  prefix: string,
+  algorithm: Algorithm,
+): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
+  const names = await present(readdir(directory))
+  const digests = (names ?? [])
+    .filter((name) => name.startsWith(prefix) && prefix.length === 2)
+    .map((name) => `${algorithm}:${name}`)
+    .filter(isDigest)
+  for (let at = 0; at < digests.length; at += SCAN_BATCH) {
+    const batch = digests.slice(at, at + SCAN_BATCH)
+    const files = batch.map((digest) => present(lstat(join(directory, encodedOf(digest)))))
+    for (const [index, stats] of (await Promise.all(files)).entries()) {
+      const digest = batch[index]
+      if (digest !== undefined && stats?.isFile()) yield { digest, size: stats.size }
+    }
+  }
+}
+
+/** `undefined` where there is no such file; every other failure stays one. */
+async function present<T>(operation: Promise<T>): Promise<T | undefined> {
+  try {
+    return await operation
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+async function writeFile(path: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(path, 'wx', 0o600)
+  try {
+    await writeFully(handle, [bytes], 0, () => {})
+    await handle.chmod(0o444)
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+function digestOfPart(name: string): Digest | undefined {
+  if (!name.endsWith(PART)) return undefined
+  const hex = name.slice(0, -PART.length)
+  const digest = `${hex.length === 64 ? 'sha256' : 'sha512'}:${hex}`
+  return isDigest(digest) ? digest : undefined
+}

@@ -1,0 +1,185 @@
+import type { Database } from 'better-sqlite3'
+
+import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/reference.ts'
+import { BlobRows } from './catalog/blobs.ts'
+import { type ListKind, ListRows } from './catalog/lists.ts'
+import { ManifestRows } from './catalog/manifests.ts'
+import { MemberRows } from './catalog/members.ts'
+import { PlaceRows } from './catalog/places.ts'
+import { TagRows } from './catalog/tags.ts'
+import type {
+  Catalog,
+  CatalogTotals,
+  Child,
+  ListRecord,
+  ManifestRecord,
+  Place,
+  TagRecord,
+} from './ports.ts'
+
+/** A file without a row, and what its bytes say if they are a manifest. */
+export interface FoundBlob {
+  readonly digest: Digest
+  readonly size: number
+  readonly manifest:
+    | { readonly record: ManifestRecord; readonly children: readonly Child[] }
+    | undefined
+}
+
+/** When a tag began to point at a digest. */
+export interface TagMove {
+  readonly digest: Digest
+  /** Epoch milliseconds. */
+  readonly seenAt: number
+}
+
+/** The catalog over one connection. Every write is durable when its promise resolves. */
+export class SqliteCatalog implements Catalog {
+  readonly #database: Database
+  readonly #places: PlaceRows
+  readonly #manifests: ManifestRows
+  readonly #members: MemberRows
+  readonly #tags: TagRows
+  readonly #lists: ListRows
+  readonly #blobs: BlobRows
+  readonly #transact: (work: () => void) => void
+
+  /** Takes over a database from `openDatabase`, and closes it at the end. */
+  constructor(database: Database) {
+    this.#database = database
+    this.#places = new PlaceRows(database)
+    this.#manifests = new ManifestRows(database)
+    this.#members = new MemberRows(database)
+    this.#tags = new TagRows(database)
+    this.#lists = new ListRows(database)
+    this.#blobs = new BlobRows(database)
+    this.#transact = database.transaction((work: () => void) => work())
+  }
+
+  get isOpen(): boolean {
+    return this.#database.open
+  }
+
+  async putManifest(
+    place: Place,
+    manifest: ManifestRecord,
+    children: readonly Child[],
+    tag?: { readonly tag: Tag; readonly checkedAt: number },
+  ): Promise<void> {
+    const { digest, size } = manifest
+    const repositoryId = this.#places.ensure(place)
+    this.#transact(() => {
+      this.#manifests.put(manifest, children)
+      this.#members.put(repositoryId, { digest, size, kind: 'manifest' })
+      for (const child of children) this.#members.put(repositoryId, child)
+      if (tag === undefined) return
+      this.#tags.put(repositoryId, tag.tag, { digest, checkedAt: tag.checkedAt })
+    })
+  }
+
+  async getManifest(place: Place, digest: Digest): Promise<ManifestRecord | undefined> {
+    return this.#at(place, (id) => this.#manifests.getListed(id, digest))
+  }
+
+  async findManifest(digest: Digest): Promise<ManifestRecord | undefined> {
+    return this.#manifests.get(digest)
+  }
+
+  async getMember(place: Place, digest: Digest, kind: Child['kind']) {
+    return this.#at(place, (repositoryId) => this.#members.get({ repositoryId, digest, kind }))
+  }
+
+  async putMember(place: Place, child: Child): Promise<void> {
+    this.#members.put(this.#places.ensure(place), child)
+  }
+
+  async deleteMember(place: Place, digest: Digest, kind: Child['kind']): Promise<void> {
+    this.#at(place, (repositoryId) => this.#members.delete({ repositoryId, digest, kind }))
+  }
+
+  async listReferrers(place: Place, subject: Digest): Promise<readonly ManifestRecord[]> {
+    return this.#at(place, (id) => this.#manifests.listReferrers(id, subject)) ?? []
+  }
+
+  async getTag(place: Place, tag: Tag): Promise<TagRecord | undefined> {
+    return this.#at(place, (id) => this.#tags.get(id, tag))
+  }
+
+  async putTag(place: Place, tag: Tag, record: TagRecord): Promise<void> {
+    const id = this.#places.ensure(place)
+    this.#transact(() => this.#tags.put(id, tag, record))
+  }
+
+  async deleteTag(place: Place, tag: Tag): Promise<void> {
+    this.#at(place, (id) => this.#tags.delete(id, tag))
+  }
+
+  async listTags(place: Place): Promise<readonly Tag[]> {
+    return this.#at(place, (id) => this.#tags.list(id)) ?? []
+  }
+
+  /** Oldest first; a deleted tag keeps its history. */
+  async listTagHistory(place: Place, tag: Tag): Promise<readonly TagMove[]> {
+    return this.#at(place, (id) => this.#tags.listHistory(id, tag)) ?? []
+  }
+
+  async getList(place: Place, kind: ListKind, key: string): Promise<ListRecord | undefined> {
+    return this.#at(place, (repositoryId) => this.#lists.get({ repositoryId, kind, key }))
+  }
+
+  async putList(place: Place, kind: ListKind, key: string, record: ListRecord): Promise<void> {
+    this.#lists.put({ repositoryId: this.#places.ensure(place), kind, key }, record)
+  }
+
+  async deleteLists(place: Place, kind: ListKind): Promise<void> {
+    this.#at(place, (id) => this.#lists.deleteAll(id, kind))
+  }
+
+  async putBlob(digest: Digest, size: number, usedAt: number): Promise<void> {
+    this.#blobs.put(digest, size, usedAt)
+  }
+
+  async getBlob(digest: Digest): Promise<{ readonly size: number } | undefined> {
+    return this.#blobs.get(digest)
+  }
+
+  async deleteBlob(digest: Digest): Promise<void> {
+    this.#blobs.delete(digest)
+  }
+
+  async touch(usedAt: ReadonlyMap<Digest, number>): Promise<void> {
+    this.#transact(() => {
+      for (const [digest, at] of usedAt) this.#blobs.touch(digest, at)
+    })
+  }
+
+  async totals(): Promise<CatalogTotals> {
+    return this.#blobs.totals()
+  }
+
+  /** Rows for files that have none, in one transaction; rows that are there stay as they are. */
+  async adopt(found: readonly FoundBlob[], at: number): Promise<void> {
+    this.#transact(() => {
+      for (const { digest, size, manifest } of found) {
+        this.#blobs.adopt(digest, size, at)
+        if (manifest !== undefined) this.#manifests.adopt(manifest.record, manifest.children)
+      }
+    })
+  }
+
+  /** Digests that have a row, in order: at most `limit` that sort after `after`. */
+  async pageBlobs(after: string, limit: number): Promise<readonly Digest[]> {
+    return this.#blobs.page(after, limit)
+  }
+
+  /** A second call does nothing. */
+  async close(): Promise<void> {
+    this.#database.close()
+  }
+
+  #at<T>(place: Place, work: (repositoryId: number) => T): T | undefined {
+    const id = this.#places.find(place)
+    return id === undefined ? undefined : work(id)
+  }
+}

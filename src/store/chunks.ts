@@ -1,0 +1,127 @@
+import { LRUCache } from 'lru-cache'
+
+import type { Digest } from '../oci/digest.ts'
+
+/** The unit in which blobs are read and kept: large enough that the promises of a read cost nothing. */
+export const CHUNK_BYTES = 1024 * 1024
+
+/** What a cached chunk costs at least, for the records about it: bounds the number of tiny ones. */
+const MIN_COST_BYTES = 1024
+
+export interface ChunkCacheOptions {
+  /** 0 keeps nothing. */
+  readonly maxBytes: number
+}
+
+/** One chunk of one blob: the key in the cache, and the place where its readers meet. */
+interface Slot {
+  readonly digest: Digest
+  readonly index: number
+  loading: Promise<Buffer> | undefined
+}
+
+/**
+ * The chunks of hot blobs, least recently used out first. Buffers are shared with every reader and
+ * are never written to.
+ */
+export class ChunkCache {
+  readonly maxBytes: number
+  readonly #slots = new Map<Digest, Map<number, Slot>>()
+  readonly #buffers: LRUCache<Slot, Buffer>
+
+  constructor({ maxBytes }: ChunkCacheOptions) {
+    this.maxBytes = maxBytes
+    this.#buffers = new LRUCache({
+      maxSize: Math.max(1, maxBytes),
+      sizeCalculation: (buffer) => Math.max(buffer.byteLength, MIN_COST_BYTES),
+      dispose: (_buffer, slot, reason) => {
+        if (reason !== 'set') this.#forget(slot)
+      },
+    })
+  }
+
+  /** Bytes kept. */
+  get bytes(): number {
+    return this.#buffers.calculatedSize
+  }
+
+  /** The chunk if it is in memory, without a promise; counts as a use. */
+  peek(digest: Digest, index: number): Buffer | undefined {
+    const slot = this.#slots.get(digest)?.get(index)
+    return slot === undefined ? undefined : this.#buffers.get(slot)
+  }
+
+  /** The chunk, loaded once however many ask for it. A failed load fails all of them, and is forgotten. */
+  get(digest: Digest, index: number, load: () => Promise<Buffer>): Promise<Buffer> {
+    const slot = this.#slotOf(digest, index)
+    const buffer = this.#buffers.get(slot)
+    if (buffer !== undefined) return Promise.resolve(buffer)
+    if (slot.loading !== undefined) return slot.loading
+    slot.loading = this.#load(slot, load)
+    return slot.loading
+  }
+
+  /** Keeps a chunk that the caller has and will not write to again. */
+  put(digest: Digest, index: number, buffer: Buffer): void {
+    this.#keep(this.#slotOf(digest, index), buffer)
+  }
+
+  /** Forgets a blob: it was deleted, or its bytes are damaged. A load under way is not kept. */
+  drop(digest: Digest): void {
+    const slots = this.#slots.get(digest)
+    if (slots === undefined) return
+    this.#slots.delete(digest)
+    for (const slot of slots.values()) this.#buffers.delete(slot)
+  }
+
+  async #load(slot: Slot, load: () => Promise<Buffer>): Promise<Buffer> {
+    try {
+      const buffer = await load()
+      slot.loading = undefined
+      if (this.#isCurrent(slot)) this.#keep(slot, buffer)
+      return buffer
+    } catch (error) {
+      slot.loading = undefined
+      if (!this.#buffers.has(slot)) this.#forget(slot) // it may have been put meanwhile
+      throw error
+    }
+  }
+
+  #keep(slot: Slot, buffer: Buffer): void {
+    // A small view would keep the whole of the memory behind it.
+    const isSmallView = buffer.byteLength * 2 < buffer.buffer.byteLength
+    this.#buffers.set(slot, isSmallView ? copyOf(buffer) : buffer)
+    if (!this.#buffers.has(slot)) this.#forget(slot) // larger than the whole cache
+  }
+
+  #slotOf(digest: Digest, index: number): Slot {
+    let slots = this.#slots.get(digest)
+    if (slots === undefined) {
+      slots = new Map()
+      this.#slots.set(digest, slots)
+    }
+    let slot = slots.get(index)
+    if (slot === undefined) {
+      slot = { digest, index, loading: undefined }
+      slots.set(index, slot)
+    }
+    return slot
+  }
+
+  #isCurrent(slot: Slot): boolean {
+    return this.#slots.get(slot.digest)?.get(slot.index) === slot
+  }
+
+  #forget(slot: Slot): void {
+    if (slot.loading !== undefined || !this.#isCurrent(slot)) return
+    const slots = this.#slots.get(slot.digest)
+    slots?.delete(slot.index)
+    if (slots?.size === 0) this.#slots.delete(slot.digest)
+  }
+}
+
+function copyOf(buffer: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(buffer.byteLength)
+  buffer.copy(copy)
+  return copy
+}

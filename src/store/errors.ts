@@ -1,0 +1,49 @@
+/** Another process works on the data directory: two would undo each other's work. */
+export class DataDirectoryInUseError extends Error {
+  override readonly name = 'DataDirectoryInUseError'
+  readonly path: string
+
+  constructor(path: string, options?: ErrorOptions) {
+    super(`the data directory ${path} is in use by another process; stop it first`, options)
+    this.path = path
+  }
+}
+
+/** The data directory cannot be created, read or written. */
+export class DataDirectoryError extends Error {
+  override readonly name = 'DataDirectoryError'
+  readonly path: string
+
+  constructor(path: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    super(`cannot use the data directory ${path}: ${reason}`, { cause })
+    this.path = path
+  }
+}
+
+/** A later release wrote the database: what it means is not known here, so it is left as it is. */
+export class NewerSchemaError extends Error {
+  override readonly name = 'NewerSchemaError'
+  readonly expected: number
+  readonly actual: number
+
+  constructor(path: string, expected: number, actual: number) {
+    super(
+      `${path} has schema version ${actual}, and this release knows versions up to ${expected}: ` +
+        'start the release that wrote it, or move the file away to have it built anew from the blobs',
+    )
+    this.expected = expected
+    this.actual = actual
+  }
+}
+
+/** The database is not what Larder wrote. It can be built anew from the files. */
+export class DamagedDatabaseError extends Error {
+  override readonly name = 'DamagedDatabaseError'
+}
+
+/** `ENOENT` and the like; `undefined` of what is no system error. */
+export function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}

@@ -1,0 +1,102 @@
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+import { codeOf } from './errors.ts'
+import type { OpenBlob } from './ports.ts'
+
+/**
+ * A file open for positional reads. It may be closed under them: FileHandle waits for what is under
+ * way, as the number of a closed descriptor may by then be that of another file.
+ */
+export class OpenFile implements OpenBlob {
+  readonly size: number
+  readonly #handle: FileHandle
+  readonly #path: string
+
+  constructor(handle: FileHandle, path: string, size: number) {
+    this.#handle = handle
+    this.#path = path
+    this.size = size
+  }
+
+  read(position: number, length: number): Promise<Buffer> {
+    return readExactly(this.#handle, this.#path, position, length)
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close()
+  }
+}
+
+async function readExactly(
+  handle: FileHandle,
+  path: string,
+  position: number,
+  length: number,
+): Promise<Buffer> {
+  // Not from the shared pool: chunks are kept, and each would pin the pool's slab.
+  const buffer = Buffer.allocUnsafeSlow(length)
+  let done = 0
+  while (done < length) {
+    const { bytesRead } = await handle.read(buffer, done, length - done, position + done)
+    if (bytesRead === 0) {
+      throw new Error(`${path} ends at byte ${position + done}, expected ${position + length}`)
+    }
+    done += bytesRead
+  }
+  return buffer
+}
+
+/** Writes all of `buffers` at `position`; `onWritten` learns of each step, as a later one may fail. */
+export async function writeFully(
+  handle: FileHandle,
+  buffers: readonly Uint8Array[],
+  position: number,
+  onWritten: (bytes: number) => void,
+): Promise<void> {
+  let rest = buffers.filter((buffer) => buffer.byteLength > 0)
+  let at = position
+  while (rest.length > 0) {
+    const { bytesWritten } = await handle.writev(rest, at)
+    if (bytesWritten === 0) throw new Error('the file system accepts no more bytes')
+    at += bytesWritten
+    onWritten(bytesWritten)
+    rest = after(rest, bytesWritten)
+  }
+}
+
+/** What is left of `buffers` once `count` bytes of them are written. */
+function after(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
+  let skipped = 0
+  let left = count
+  for (const buffer of buffers) {
+    if (left < buffer.byteLength) break
+    left -= buffer.byteLength
+    skipped++
+  }
+  const rest = buffers.slice(skipped)
+  const first = rest[0]
+  if (left > 0 && first !== undefined) rest[0] = first.subarray(left)
+  return rest
+}
+
+/** Creates a directory, mode 0700, with its parents; durable when it resolves. */
+export async function makeDirectory(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true, mode: 0o700 })
+  if (first === undefined) return
+  // A name is durable once the directory that holds it is.
+  for (let at = path; at.length >= first.length; at = dirname(at)) await syncDirectory(dirname(at))
+}
+
+/** fsync of a directory: makes the names in it durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } catch (error) {
+    // Some network file systems have no fsync of directories; their names are durable at once.
+    if (codeOf(error) !== 'EINVAL') throw error
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,50 @@
+import { mkdirSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+
+import { codeOf, DataDirectoryError, DataDirectoryInUseError } from './errors.ts'
+
+export interface Lock {
+  /** Lets another process in. A second call does nothing. */
+  release(): void
+}
+
+/**
+ * Makes this process the only one on a data directory, which is created if need be. The kernel
+ * frees the lock with the process, however that ends: there is no stale lock to remove by hand.
+ *
+ * It is SQLite's own lock on an empty database: Node has no lock of files.
+ *
+ * @throws {DataDirectoryInUseError} at once, when another process has it
+ * @throws {DataDirectoryError} when the directory cannot be written
+ */
+export function acquireLock(path: string): Lock {
+  const file = join(path, 'lock')
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    return tryLock(file)
+  } catch (error) {
+    if (codeOf(error)?.startsWith('SQLITE_BUSY')) throw new DataDirectoryInUseError(path)
+    if (codeOf(error) !== 'SQLITE_NOTADB') throw new DataDirectoryError(path, error)
+  }
+  try {
+    // Something wrote into it. Nobody holds it, or SQLite would have said "busy" before reading.
+    truncateSync(file)
+    return tryLock(file)
+  } catch (error) {
+    if (codeOf(error)?.startsWith('SQLITE_BUSY')) throw new DataDirectoryInUseError(path)
+    throw new DataDirectoryError(path, error)
+  }
+}
+
+function tryLock(file: string): Lock {
+  const database = new Database(file, { timeout: 0 })
+  try {
+    database.pragma('locking_mode = exclusive')
+    database.exec('begin exclusive')
+  } catch (error) {
+    database.close()
+    throw error
+  }
+  return { release: () => void database.close() }
+}

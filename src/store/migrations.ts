@@ -1,0 +1,121 @@
+/**
+ * The schema, one step an entry. Append only: a released step is never changed, as databases in the
+ * field have run it. `user_version` is the number of steps that a database has had.
+ *
+ * Times are epoch milliseconds, sizes bytes. A size of -1 is unknown.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  create table upstreams (
+    id integer primary key,
+    name text not null unique
+  ) strict;
+
+  create table repositories (
+    id integer primary key,
+    upstream_id integer not null references upstreams (id),
+    name text not null,
+    unique (upstream_id, name)
+  ) strict;
+
+  -- What is known of a manifest's bytes, whoever has it.
+  create table manifests (
+    digest text primary key,
+    media_type text not null,
+    size integer not null,
+    subject text,
+    artifact_type text,
+    annotations text not null
+  ) strict, without rowid;
+
+  create index manifests_by_subject on manifests (subject) where subject is not null;
+
+  create table manifest_children (
+    parent text not null references manifests (digest) on delete cascade,
+    child text not null,
+    kind text not null check (kind in ('manifest', 'blob')),
+    size integer not null,
+    primary key (parent, child, kind)
+  ) strict, without rowid;
+
+  -- What a repository is known to have: the ground on which cached content is served under it.
+  create table members (
+    repository_id integer not null references repositories (id),
+    digest text not null,
+    kind text not null check (kind in ('manifest', 'blob')),
+    size integer not null,
+    primary key (repository_id, digest, kind)
+  ) strict, without rowid;
+
+  create table tags (
+    repository_id integer not null references repositories (id),
+    tag text not null,
+    digest text not null,
+    checked_at integer not null,
+    primary key (repository_id, tag)
+  ) strict, without rowid;
+
+  -- What a tag has pointed at; a row for each time that it moved.
+  create table tag_history (
+    id integer primary key,
+    repository_id integer not null references repositories (id),
+    tag text not null,
+    digest text not null,
+    seen_at integer not null
+  ) strict;
+
+  create index tag_history_by_tag on tag_history (repository_id, tag, seen_at);
+
+  -- Bodies may be large: a table with a rowid keeps them out of the index.
+  create table lists (
+    repository_id integer not null references repositories (id),
+    kind text not null check (kind in ('tags', 'referrers')),
+    key text not null,
+    body text not null,
+    checked_at integer not null,
+    primary key (repository_id, kind, key)
+  ) strict;
+
+  -- What is in the blob store, manifests included. verified_at: when its bytes were last hashed.
+  create table blobs (
+    digest text primary key,
+    size integer not null,
+    created_at integer not null,
+    last_used_at integer not null,
+    verified_at integer
+  ) strict, without rowid;
+
+  -- Kept by triggers: counting a hundred thousand rows for each scrape would stall every pull.
+  create table totals (
+    id integer primary key check (id = 1),
+    blobs integer not null,
+    blob_bytes integer not null,
+    manifests integer not null,
+    tags integer not null
+  ) strict;
+
+  insert into totals values (1, 0, 0, 0, 0);
+
+  create trigger blobs_inserted after insert on blobs begin
+    update totals set blobs = blobs + 1, blob_bytes = blob_bytes + new.size where id = 1;
+  end;
+  create trigger blobs_deleted after delete on blobs begin
+    update totals set blobs = blobs - 1, blob_bytes = blob_bytes - old.size where id = 1;
+  end;
+  create trigger blobs_resized after update of size on blobs when old.size <> new.size begin
+    update totals set blob_bytes = blob_bytes - old.size + new.size where id = 1;
+  end;
+  create trigger manifests_inserted after insert on manifests begin
+    update totals set manifests = manifests + 1 where id = 1;
+  end;
+  create trigger manifests_deleted after delete on manifests begin
+    update totals set manifests = manifests - 1 where id = 1;
+  end;
+  create trigger tags_inserted after insert on tags begin
+    update totals set tags = tags + 1 where id = 1;
+  end;
+  create trigger tags_deleted after delete on tags begin
+    update totals set tags = tags - 1 where id = 1;
+  end;
+  `,
+]

@@ -1,0 +1,108 @@
+import { existsSync, lstatSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+
+import type { Logger } from '../log.ts'
+import { SqliteCatalog } from './catalog.ts'
+import { openDatabase } from './database.ts'
+import { codeOf, DamagedDatabaseError } from './errors.ts'
+import type { BlobStore } from './ports.ts'
+import { type Reconciled, reconcile } from './reconcile.ts'
+
+export interface OpenCatalogOptions {
+  /** The data directory. The caller holds its lock. */
+  readonly path: string
+  readonly blobs: Pick<BlobStore, 'scan' | 'stat' | 'open'>
+  readonly logger: Pick<Logger, 'info' | 'warn'>
+  /** Epoch milliseconds. */
+  readonly now?: () => number
+}
+
+export interface OpenedCatalog {
+  readonly catalog: SqliteCatalog
+  /** Settles when the catalog agrees with the files. Never rejects: a failure is logged. */
+  readonly rebuilt: Promise<void>
+}
+
+/** The database, and what SQLite keeps beside it. */
+const SUFFIXES = ['', '-wal', '-shm', '-journal'] as const
+
+/**
+ * Opens the catalog. The files are the truth: a database that cannot be read is moved aside and a
+ * new one is filled from them, while digests are already served.
+ *
+ * @throws {NewerSchemaError} when a later release wrote the database
+ */
+export function openCatalog(options: OpenCatalogOptions): OpenedCatalog {
+  const { path, blobs, logger, now = Date.now } = options
+  const file = join(path, 'larder.db')
+  // Without its database, a WAL is of no use and would be taken for that of the new one.
+  if (!existsSync(file)) moveAside(file, now())
+  const { catalog, isNew } = openOrReplace(file, logger, now)
+  const rebuilt = reconcile({ catalog, blobs, now }).then(
+    (done) => logDone(logger, isNew, done),
+    (error: unknown) => {
+      if (catalog.isOpen) logger.warn({ err: error }, 'the database may lack cached blobs')
+    },
+  )
+  return { catalog, rebuilt }
+}
+
+interface Opened {
+  readonly catalog: SqliteCatalog
+  readonly isNew: boolean
+}
+
+function openOrReplace(file: string, logger: Pick<Logger, 'warn'>, now: () => number): Opened {
+  try {
+    return tryOpen(file)
+  } catch (error) {
+    if (!isDamage(error, file)) throw error
+    const kept = moveAside(file, now())
+    const reason = error instanceof Error ? error.message : String(error)
+    logger.warn({ kept, reason }, 'the database is damaged: building a new one from the blobs')
+    return tryOpen(file)
+  }
+}
+
+function tryOpen(file: string): Opened {
+  const { database, isNew } = openDatabase(file)
+  try {
+    return { catalog: new SqliteCatalog(database), isNew }
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** What a new database would cure: not a full disk, nor a directory that cannot be written. */
+function isDamage(error: unknown, file: string): boolean {
+  if (error instanceof DamagedDatabaseError) return true
+  const code = codeOf(error) ?? ''
+  if (/^SQLITE_(CORRUPT|NOTADB|FORMAT|IOERR_SHORT_READ)/.test(code)) return true
+  // Our own statements do not fit the tables: the schema is not what the version says.
+  if (code === 'SQLITE_ERROR') return true
+  return code.startsWith('SQLITE_') && SUFFIXES.some((suffix) => isStrange(file + suffix))
+}
+
+function isStrange(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === false
+}
+
+/** The suffixes stay in place, so that `sqlite3` can open what was moved. */
+function moveAside(file: string, at: number): string {
+  const target = `${file}.corrupt-${at}`
+  for (const suffix of SUFFIXES) {
+    const stats = lstatSync(file + suffix, { throwIfNoEntry: false })
+    if (stats !== undefined) renameSync(file + suffix, target + suffix)
+  }
+  return target
+}
+
+function logDone(logger: Pick<Logger, 'info'>, isNew: boolean, done: Reconciled): void {
+  const { adopted, dropped } = done
+  if (adopted === 0 && dropped === 0) return
+  const message = isNew
+    ? 'database built from the blobs'
+    : 'database brought in line with the blobs'
+  logger.info({ adopted, dropped }, message)
+}

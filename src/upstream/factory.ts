@@ -1,0 +1,116 @@
+import type { LookupFunction } from 'node:net'
+
+import type { UpstreamConfig } from '../config/config.ts'
+import type { Logger } from '../log.ts'
+import { normalizeRegistry } from '../oci/reference.ts'
+import { Authenticator } from './auth.ts'
+import type { Clock } from './clock.ts'
+import { type CredentialSources, createSources } from './credentials/sources.ts'
+import { DialPolicy } from './dial-policy.ts'
+import { Dispatchers } from './dispatchers.ts'
+import type { Endpoint } from './endpoint.ts'
+import { Exchange } from './exchange.ts'
+import type { UpstreamObserver } from './observer.ts'
+import { type ProxyEnvironment, ProxyRules } from './proxy-rules.ts'
+import { RegistryClient } from './registry.ts'
+import { Retry } from './retry.ts'
+import { readTlsFiles, type TlsMaterial } from './tls-files.ts'
+import { Tokens } from './tokens.ts'
+import { Transport } from './transport.ts'
+
+export interface RegistryDependencies {
+  readonly logger: Logger
+  readonly observe: UpstreamObserver
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+  /** Rejects with the signal's reason when that comes first. */
+  readonly sleep: (delayMs: number, signal?: AbortSignal) => Promise<void>
+  readonly proxyEnvironment: ProxyEnvironment
+  /** Larder's own. */
+  readonly version: string
+  /** The resolver; `dns.lookup` unless a test says otherwise. */
+  readonly lookup?: LookupFunction
+}
+
+/**
+ * Builds the client of one upstream.
+ *
+ * @throws {Error} when a file that it names cannot be read, or a credential source is not available
+ */
+export function createRegistry(
+  config: UpstreamConfig,
+  dependencies: RegistryDependencies,
+): RegistryClient {
+  const { name: upstream, limits } = config
+  const logger = dependencies.logger.child({ upstream })
+  const sources = createSources(config.credentials, logger)
+  const tls = readTlsFiles(config)
+  const build = (url: string, authoritative: boolean) =>
+    createEndpoint({ config, dependencies, logger, sources, tls, url, authoritative })
+  return new RegistryClient({
+    name: upstream,
+    endpoints: [...config.mirrors.map((url) => build(url, false)), build(config.url, true)],
+    retry: new Retry({ ...dependencies, upstream, connectTimeoutMs: limits.connectTimeoutMs }),
+    hasCredentials: !sources.empty,
+  })
+}
+
+interface EndpointParts {
+  readonly config: UpstreamConfig
+  readonly dependencies: RegistryDependencies
+  readonly logger: Logger
+  readonly sources: CredentialSources
+  readonly tls: TlsMaterial
+  readonly url: string
+  readonly authoritative: boolean
+}
+
+function createEndpoint(parts: EndpointParts): Endpoint {
+  const { config, dependencies, logger, sources, tls, authoritative } = parts
+  const { name: upstream, limits, trustedRealms } = config
+  const base = new URL(parts.url)
+  const transport = createTransport(parts, base, tls)
+  const timeoutMs = limits.headersTimeoutMs + limits.idleTimeoutMs
+  const common = { ...dependencies, upstream, logger, timeoutMs, transport: transport.transport }
+  const tokens = new Tokens(common)
+  const authenticator = new Authenticator({ ...common, endpoint: base, trustedRealms, tokens })
+  const exchange = new Exchange({
+    ...common,
+    base,
+    host: normalizeRegistry(base.host),
+    authenticator,
+    sources: authoritative ? sources.own : sources.byHost,
+  })
+  const { dispatchers } = transport
+  return { key: base.href, authoritative, upstream, base, exchange, dispatchers, timeoutMs }
+}
+
+function createTransport(
+  { config, dependencies }: EndpointParts,
+  endpoint: URL,
+  tls: TlsMaterial,
+): { readonly transport: Transport; readonly dispatchers: Dispatchers } {
+  const { name: upstream, limits } = config
+  const { clock, observe, version, lookup, proxyEnvironment } = dependencies
+  const trustedOrigins = config.trustedRealms.map((realm) => new URL(realm).origin)
+  const policy = new DialPolicy({
+    upstream,
+    endpoint,
+    trustedOrigins,
+    ...(lookup === undefined ? {} : { lookup }),
+  })
+  const proxyRules = new ProxyRules(config.proxy, proxyEnvironment)
+  const dispatchers = new Dispatchers({ upstream, policy, proxyRules, tls, limits })
+  const userAgent = `larder/${version}`
+  const transport = new Transport({
+    upstream,
+    policy,
+    dispatchers,
+    limits,
+    userAgent,
+    clock,
+    observe,
+  })
+  return { transport, dispatchers }
+}

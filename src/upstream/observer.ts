@@ -1,0 +1,24 @@
+/** What a request was for, as a metric label. */
+export type RequestKind = 'token' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'ping'
+
+/** Told what happens at an upstream, so that metrics stay outside of this room. Must not throw. */
+export interface UpstreamObserver {
+  /** One a request on the wire; `seconds` until its headers. `code` is `'0'` when none came. */
+  request(event: {
+    readonly upstream: string
+    readonly endpoint: RequestKind
+    readonly method: string
+    readonly code: string
+    readonly seconds: number
+  }): void
+  /** What the registry says of its quota. */
+  rateLimit(event: {
+    readonly upstream: string
+    readonly limit: number | undefined
+    readonly remaining: number | undefined
+    readonly windowSeconds: number | undefined
+  }): void
+  error(event: { readonly upstream: string; readonly reason: string }): void
+  retry(event: { readonly upstream: string }): void
+  token(event: { readonly upstream: string; readonly result: 'cached' | 'fetched' | 'error' }): void
+}

@@ -1,0 +1,123 @@
+import type { Clock } from './clock.ts'
+import { UpstreamError } from './errors.ts'
+import type { UpstreamObserver } from './observer.ts'
+import { Pauses } from './pauses.ts'
+
+const MAX_RETRIES = 2
+const MIN_DELAY_MS = 200
+const MAX_DELAY_MS = 2_000
+
+/** One address of an upstream. */
+export interface RetryEndpoint {
+  /** Tells it from the others. */
+  readonly key: string
+  /** Whether it is the registry itself: what it says of its content is final. */
+  readonly authoritative: boolean
+}
+
+export interface RetryOptions {
+  readonly upstream: string
+  readonly connectTimeoutMs: number
+  readonly clock: Clock
+  readonly observe: UpstreamObserver
+  /** In [0, 1). */
+  readonly random: () => number
+  readonly sleep: (delayMs: number, signal?: AbortSignal) => Promise<void>
+}
+
+/**
+ * Runs an operation on the endpoints in order until one succeeds. What could not be reached or
+ * failed of itself is asked again, up to twice and only while that takes no longer than the connect
+ * timeouts allow, and is asked last for a while. Only for operations that change nothing.
+ */
+export class Retry {
+  readonly #options: RetryOptions
+  readonly #failing: Pauses
+
+  constructor(options: RetryOptions) {
+    this.#options = options
+    this.#failing = new Pauses(options.clock)
+  }
+
+  async run<E extends RetryEndpoint, T>(
+    endpoints: readonly E[],
+    operation: (endpoint: E) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const { clock, observe, upstream, connectTimeoutMs, sleep } = this.#options
+    const endsAt = clock.elapsed() + connectTimeoutMs * endpoints.length
+    const errors = new Map<E, UpstreamError>()
+    let candidates = this.#inOrder(endpoints)
+    for (let round = 0; ; round++) {
+      for (const endpoint of candidates) {
+        if (errors.size > 0) observe.retry({ upstream })
+        const outcome = await this.#attempt(endpoint, operation)
+        if ('value' in outcome) return outcome.value
+        const { error } = outcome
+        errors.set(endpoint, error)
+        if (endpoint.authoritative && isFinal(error)) throw error
+      }
+      candidates = candidates.filter((one) => isWorthRepeating(errors.get(one)))
+      const delayMs = this.#delay(round, candidates, errors)
+      const late = clock.elapsed() + delayMs > endsAt
+      if (round === MAX_RETRIES || candidates.length === 0 || late) throw worst(errors)
+      if (delayMs > 0) await sleep(delayMs, signal)
+    }
+  }
+
+  async #attempt<E extends RetryEndpoint, T>(
+    endpoint: E,
+    operation: (endpoint: E) => Promise<T>,
+  ): Promise<{ readonly value: T } | { readonly error: UpstreamError }> {
+    const { observe, upstream } = this.#options
+    try {
+      const value = await operation(endpoint)
+      this.#failing.end(endpoint.key)
+      return { value }
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error
+      if (error.kind !== 'unknown') observe.error({ upstream, reason: error.reason })
+      if (isFailing(error)) this.#failing.pause(endpoint.key)
+      else this.#failing.end(endpoint.key)
+      return { error }
+    }
+  }
+
+  #inOrder<E extends RetryEndpoint>(endpoints: readonly E[]): readonly E[] {
+    const failing = (one: E) => this.#failing.remaining(one.key) > 0
+    return [...endpoints.filter((one) => !failing(one)), ...endpoints.filter(failing)]
+  }
+
+  /** A kept connection that the registry had just closed is no reason to wait. */
+  #delay<E>(round: number, endpoints: readonly E[], errors: ReadonlyMap<E, UpstreamError>): number {
+    const reset = endpoints.some((one) => errors.get(one)?.reason === 'reset')
+    if (round === 0 && reset) return 0
+    return MIN_DELAY_MS + Math.floor(this.#options.random() * (MAX_DELAY_MS - MIN_DELAY_MS))
+  }
+}
+
+/** The registry has answered the question; no mirror knows better. */
+function isFinal({ kind }: UpstreamError): boolean {
+  return kind === 'unknown' || kind === 'denied'
+}
+
+function isFailing({ kind, reason }: UpstreamError): boolean {
+  return (
+    kind === 'unreachable' || kind === 'timeout' || (kind === 'failed' && reason === 'http_5xx')
+  )
+}
+
+/** A timeout is not: it has already cost what a client is willing to wait. */
+function isWorthRepeating(error: UpstreamError | undefined): boolean {
+  if (error === undefined || !isFailing(error) || error.kind === 'timeout') return false
+  if (error.reason === 'tls' || error.status === 501) return false
+  return (error.retryAfterMs ?? 0) <= MAX_DELAY_MS
+}
+
+/** The registry's own failure says more than a mirror's. */
+function worst<E extends RetryEndpoint>(errors: ReadonlyMap<E, UpstreamError>): UpstreamError {
+  const entries = [...errors]
+  const own = entries.find(([endpoint]) => endpoint.authoritative) ?? entries[0]
+  if (own === undefined) throw new Error('an upstream has no endpoints')
+  return own[1]
+}

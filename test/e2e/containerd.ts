@@ -1,0 +1,94 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { makeTempDir } from '../support/temp-dir.ts'
+import { type Cri, connectCri } from './cri.ts'
+import { Daemon, run } from './programs.ts'
+
+/** A containerd of the test's own, beside any other on the machine. */
+export interface Containerd extends AsyncDisposable {
+  readonly cri: Cri
+  /** Makes `mirror` (an origin) the only host of `registry`, in a hosts.toml. */
+  setMirror(registry: string, mirror: string): Promise<void>
+  /** `ctr images pull`: downloads and unpacks. */
+  pull(reference: string): Promise<void>
+  /** Removes the image and whatever only it needed. */
+  remove(reference: string): Promise<void>
+  /** Digests in the content store of a namespace: `default` is ctr's, `k8s.io` the CRI's. */
+  listContent(namespace: 'default' | 'k8s.io'): Promise<readonly string[]>
+}
+
+export async function startContainerd(): Promise<Containerd> {
+  const dir = await makeTempDir('larder-e2e-containerd-')
+  const at = (name: string) => join(dir.path, name)
+  const hostsDir = at('certs.d')
+  await mkdir(hostsDir)
+  await writeFile(at('containerd.toml'), configOf(dir.path))
+  const daemon = await Daemon.start('containerd', ['-c', at('containerd.toml')])
+  const socket = at('containerd.sock')
+  const ctr = (...args: string[]) => run('ctr', ['-a', socket, ...args])
+  const cri = connectCri(socket)
+  const stop = async () => {
+    cri.close()
+    await daemon.stop()
+    await unmountBelow(dir.path)
+    await dir.remove()
+  }
+  // It listens before its plugins are there; the CRI's come last.
+  await daemon
+    .ready(() => ctr('version'))
+    .catch(async (error: unknown) => {
+      await stop()
+      throw error
+    })
+  await daemon.line(/containerd successfully booted/)
+  return {
+    cri,
+    setMirror: async (registry, mirror) => {
+      await mkdir(join(hostsDir, registry), { recursive: true })
+      // The server is what is asked last: with it there is no way past the mirror.
+      const host = `[host."${mirror}"]\ncapabilities = ["pull", "resolve"]\n`
+      await writeFile(join(hostsDir, registry, 'hosts.toml'), `server = "${mirror}"\n${host}`)
+    },
+    pull: async (reference) => {
+      const options = ['--hosts-dir', hostsDir, '--snapshotter', 'native']
+      await ctr('images', 'pull', ...options, reference)
+    },
+    remove: async (reference) => void (await ctr('images', 'rm', '--sync', reference)),
+    listContent: async (namespace) =>
+      (await ctr('-n', namespace, 'content', 'ls', '-q')).split('\n').filter((line) => line !== ''),
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+/** Nothing but what pulling needs: no network plugin, no sandbox, no other's sockets. */
+function configOf(dir: string): string {
+  return `
+version = 2
+root = "${dir}/root"
+state = "${dir}/state"
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.internal.v1.tracing"]
+[grpc]
+  address = "${dir}/containerd.sock"
+[ttrpc]
+  address = "${dir}/ttrpc.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "native"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "${dir}/cni-bin"
+    conf_dir = "${dir}/cni"
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "${dir}/certs.d"
+`
+}
+
+/** What a runtime that was stopped in the middle of unpacking left mounted. */
+async function unmountBelow(dir: string): Promise<void> {
+  const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n')
+  const points = mounts.map((line) => line.split(' ')[1] ?? '')
+  const below = points.filter((point) => point.startsWith(`${dir}/`)).toReversed()
+  for (const point of below) await run('umount', [point])
+}

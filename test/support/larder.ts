@@ -1,0 +1,166 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { stringify } from 'yaml'
+
+import { makeTempDir } from './temp-dir.ts'
+
+/** A configuration file's content, with the file's own keys; what is absent stays absent. */
+export interface LarderOptions {
+  readonly upstreams: readonly Readonly<Record<string, unknown>>[]
+  readonly server?: Readonly<Record<string, unknown>>
+  readonly auth?: Readonly<Record<string, unknown>>
+  readonly admin?: Readonly<Record<string, unknown>>
+  readonly log?: Readonly<Record<string, unknown>>
+  readonly storage?: Readonly<Record<string, unknown>>
+  readonly memory?: Readonly<Record<string, unknown>>
+  readonly defaults?: Readonly<Record<string, unknown>>
+  readonly offline?: boolean
+  readonly preload?: readonly Readonly<Record<string, unknown>>[]
+  /** Added to a nearly empty environment. */
+  readonly env?: Readonly<Record<string, string>>
+  /** To start again on the same data; default: a new folder, removed by `close` and `kill`. */
+  readonly dataDir?: string
+}
+
+export type LogLine = Readonly<Record<string, unknown>>
+
+/** The program itself, as a process of its own. */
+export interface RunningLarder extends AsyncDisposable {
+  /** Origin of the registry API. */
+  readonly url: string
+  readonly adminUrl: string
+  /** Of the registry API. */
+  readonly port: number
+  readonly pid: number
+  readonly dataDir: string
+  /** What it has logged so far; a line that is not JSON becomes `{ raw }`. */
+  logs(): readonly LogLine[]
+  /** SIGTERM; settles with the exit code. Throws when it does not end by itself. */
+  close(): Promise<number>
+  /** SIGKILL. */
+  kill(): Promise<void>
+}
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const START_TIMEOUT_MS = 20_000
+const STOP_TIMEOUT_MS = 20_000
+
+/** Starts `larder serve` on free ports of 127.0.0.1 and waits until it listens. */
+export async function startLarder(options: LarderOptions): Promise<RunningLarder> {
+  const dir = await makeTempDir('larder-run-')
+  const dataDir = options.dataDir ?? join(dir.path, 'data')
+  const file = join(dir.path, 'larder.yaml')
+  await writeFile(file, stringify(configOf(options, dataDir)))
+  const child = spawn(process.execPath, [MAIN, 'serve', '-c', file], {
+    cwd: dir.path,
+    env: { PATH: process.env['PATH'], HOME: dir.path, ...options.env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const killAtExit = () => child.kill('SIGKILL')
+  process.once('exit', killAtExit)
+  const lines: LogLine[] = []
+  const finish = async () => {
+    process.off('exit', killAtExit)
+    await dir.remove()
+  }
+  try {
+    const { registry, admin } = await listening(child, lines)
+    const close = async () => {
+      const code = await stop(child)
+      await finish()
+      return code
+    }
+    return {
+      url: registry,
+      adminUrl: admin,
+      port: Number(new URL(registry).port),
+      pid: child.pid ?? 0,
+      dataDir,
+      logs: () => lines,
+      close,
+      kill: async () => {
+        await end(child, 'SIGKILL')
+        await finish()
+      },
+      [Symbol.asyncDispose]: async () => void (await close()),
+    }
+  } catch (error) {
+    await end(child, 'SIGKILL')
+    await finish()
+    throw error
+  }
+}
+
+function configOf(options: LarderOptions, dataDir: string): Record<string, unknown> {
+  const { env: _env, dataDir: _dataDir, server, storage, log, ...rest } = options
+  return {
+    version: 1,
+    server: { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', ...server },
+    storage: { path: dataDir, ...storage },
+    log: { level: 'debug', format: 'json', ...log },
+    ...rest,
+  }
+}
+
+interface Listening {
+  readonly registry: string
+  readonly admin: string
+}
+
+/** Goes on gathering lines after it has settled. */
+function listening(child: ChildProcess, lines: LogLine[]): Promise<Listening> {
+  const { promise, resolve, reject } = Promise.withResolvers<Listening>()
+  const timer = setTimeout(() => reject(failure('did not listen in time', lines)), START_TIMEOUT_MS)
+  const { stderr } = child
+  if (stderr === null) throw new Error('standard error is not piped')
+  createInterface({ input: stderr }).on('line', (text) => {
+    const line = parseLine(text)
+    lines.push(line)
+    const { msg, registry, admin } = line
+    if (msg !== 'listening') return
+    if (typeof registry !== 'string') return reject(failure('named no address', lines))
+    resolve({ registry, admin: typeof admin === 'string' ? admin : '' })
+  })
+  child.once('error', reject)
+  // Not 'exit': the last lines may come after it.
+  child.once('close', (code) => reject(failure(`ended with ${code} before it listened`, lines)))
+  return promise.finally(() => clearTimeout(timer))
+}
+
+function parseLine(text: string): LogLine {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return value as LogLine
+  } catch {
+    // Whatever it is, it is kept for the one who reads the failure.
+  }
+  return { raw: text }
+}
+
+function failure(what: string, lines: readonly LogLine[]): Error {
+  const log = lines.map((line) => ('raw' in line ? String(line['raw']) : JSON.stringify(line)))
+  return new Error(`larder ${what}\n${log.join('\n')}`)
+}
+
+async function stop(child: ChildProcess): Promise<number> {
+  let isStuck = false
+  const timer = setTimeout(() => {
+    isStuck = true
+    child.kill('SIGKILL')
+  }, STOP_TIMEOUT_MS)
+  await end(child, 'SIGTERM')
+  clearTimeout(timer)
+  if (isStuck) throw new Error(`larder did not end within ${STOP_TIMEOUT_MS} ms of SIGTERM`)
+  return child.exitCode ?? -1
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+  const ended = once(child, 'close')
+  child.kill(signal)
+  await ended
+}
