@@ -90,7 +90,7 @@ export class Exchange {
     this.#problem = (cause instanceof Error ? cause : (error as Error))?.message
     this.#result = resultOf(error)
     if (!this.response.headersSent && this.#target !== undefined) {
-      this.response.setHeader('Cache-Status', CACHE_STATUS[this.#result])
+      this.response.setHeader('Cache-Status', FAILURE_STATUS[this.#result])
     }
     if (error instanceof RegistryError) return
     const stack = error instanceof Error ? error.stack : String(error)
@@ -151,6 +151,12 @@ const CACHE_STATUS: Readonly<Record<PullResult, string>> = {
   bypass: 'larder; fwd=bypass',
   denied: 'larder; detail=denied',
   error: 'larder; fwd=miss; detail=error',
+}
+
+/** An error is not stored as an answer is. */
+const FAILURE_STATUS: Readonly<Record<PullResult, string>> = {
+  ...CACHE_STATUS,
+  miss: 'larder; fwd=miss',
 }
 
 function resultOf(error: unknown): PullResult {

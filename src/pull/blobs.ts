@@ -170,6 +170,7 @@ export class Blobs {
       await flight.landed.catch(() => undefined)
       return undefined
     }
+    if (flight.isVerified) return { content: flight, source: 'cache', outcome: { result: 'hit' } }
     return { content: flight, source: 'upstream', outcome: { result: 'coalesced' } }
   }
 

@@ -100,6 +100,11 @@ export class Flight implements Content {
     return this.#failure === undefined && this.#window.holds(0)
   }
 
+  /** All bytes are here and right, though perhaps not yet under their final name. */
+  get isVerified(): boolean {
+    return this.#isVerified
+  }
+
   get isStored(): boolean {
     return this.#window.isStored
   }

@@ -99,7 +99,7 @@ test('no statement searches a whole table', async () => {
   new SqliteCatalog(recording)
   assert.ok(sources.length > 20)
   for (const source of sources) {
-    const names = source.matchAll(/:(\w+)/g).map(([, name = '']) => [name, null])
+    const names = [...source.matchAll(/:(\w+)/g)].map(([, name = '']) => [name, null])
     const plan = database
       .prepare<[object], { readonly detail: string }>(`explain query plan ${source}`)
       .all(Object.fromEntries(names))
