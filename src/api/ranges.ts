@@ -19,8 +19,8 @@ export type Ranges =
 const WHOLE: Ranges = { kind: 'whole' }
 
 /**
- * RFC 9110 §14.1.2. Written here because range-parser takes what is malformed for unsatisfiable,
- * and a suffix longer than the content for malformed.
+ * RFC 9110 §14.1.2. Written here because range-parser takes a suffix longer than the content for
+ * unsatisfiable, where the RFC wants the whole.
  *
  * @param size of the whole, in bytes
  */

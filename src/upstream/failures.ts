@@ -45,15 +45,17 @@ const TLS_CODE =
 /** What the transport threw, named. Its own text never reaches the message: it holds addresses. */
 export function toUpstreamError(upstream: string, error: unknown): UpstreamError {
   if (error instanceof UpstreamError) return error
-  const [kind, reason, message] = failureOf(codeOf(error))
-  return new UpstreamError(kind, { upstream, reason, message, cause: error })
+  // A parser's error has no code, and carries the bytes that it could not read: they may be anything.
+  const isParser = error instanceof Error && error.name === 'HTTPParserError'
+  const [kind, reason, message] = isParser ? PROTOCOL : failureOf(codeOf(error))
+  const cause = isParser ? new Error(error.message) : error
+  return new UpstreamError(kind, { upstream, reason, message, cause })
 }
 
 function failureOf(code: string): Failure {
   const known = FAILURES.get(code)
   if (known !== undefined) return known
   if (code.startsWith('EAI_')) return DNS
-  if (code.startsWith('HPE_')) return PROTOCOL
   return TLS_CODE.test(code) ? TLS : RESET
 }
 
