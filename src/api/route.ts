@@ -54,14 +54,17 @@ export function parseRoute(target: string): Route {
   if (content !== undefined && content['reference'] !== 'uploads') {
     return contentRoute(content, ns, query)
   }
-  const upload = UPLOAD.exec(endpoint)?.groups
-  if (upload !== undefined) {
-    const { name: repository = '', rest = '/' } = upload
-    return { kind: 'upload', address: { ns, name: repository }, rest }
-  }
   const name = TAGS.exec(endpoint)?.groups?.['name']
-  if (name === undefined) throw new RegistryError('NAME_UNKNOWN')
-  return { kind: 'tags', address: { ns, name }, n: count(query), last: single(query, 'last') }
+  if (name !== undefined) {
+    return { kind: 'tags', address: { ns, name }, n: count(query), last: single(query, 'last') }
+  }
+  const upload = UPLOAD.exec(endpoint)?.groups
+  if (upload === undefined) throw new RegistryError('NAME_UNKNOWN')
+  return {
+    kind: 'upload',
+    address: { ns, name: upload['name'] ?? '' },
+    rest: upload['rest'] ?? '/',
+  }
 }
 
 function contentRoute(

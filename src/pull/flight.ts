@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Digest } from '../oci/digest.ts'
-import { ContentMismatchError } from '../oci/errors.ts'
+import { ContentMismatchError, RegistryError } from '../oci/errors.ts'
 import { Verifier } from '../oci/verify.ts'
 import type { Ingest } from '../store/ports.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts'
 import type { RemoteBlob } from '../upstream/ports.ts'
 import { abortion } from './abortion.ts'
 import type { ByteRange, Content } from './content.ts'
+import { toRegistryError } from './failures.ts'
 import { AbandonedError, CHUNK_BYTES, Window } from './window.ts'
 
 /** Attempts in a row that bring no byte, before a download is given up. */
@@ -28,8 +29,8 @@ export interface FlightOptions {
   readonly digest: Digest
   /** For errors: the configured name. */
   readonly upstream: string
-  /** Asks the registry for the bytes from `offset` on. */
-  readonly open: (offset: number) => Promise<RemoteBlob>
+  /** Asks the registry for the bytes from `offset` on, until `signal` says to stop. */
+  readonly open: (offset: number, signal: AbortSignal) => Promise<RemoteBlob>
   /** `undefined`: nothing can be stored, the bytes only pass through. */
   readonly ingest: Ingest | undefined
   /** What a verified manifest says of the size, used only where the registry says nothing. */
@@ -116,29 +117,39 @@ export class Flight implements Content {
 
   /** Ends the download; what has arrived stays on disk, to be resumed. */
   stop(): void {
-    this.#abort.abort(new Error('the cache is stopping'))
+    this.#abort.abort(new RegistryError('UNAVAILABLE', { message: 'the cache is stopping' }))
   }
 
   async *read(range: ByteRange, signal?: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
     const reader = this.#window.follow(range.start)
-    const cancelled = abortion(signal)
     try {
       while (reader.position <= range.end) {
-        if (this.#failure !== undefined) throw this.#failure
+        if (this.#failure !== undefined) throw toRegistryError(this.#failure, 'blob')
         signal?.throwIfAborted()
         const limit = Math.min(this.#readable(), range.end + 1)
         if (reader.position >= limit) {
-          await Promise.race([this.#progress.promise, cancelled.promise])
+          await this.#progressed(signal)
           continue
         }
-        const bytes = await this.#window.read(reader.position, limit)
+        // From here on, not from when they have come: a new start meanwhile would mix two attempts.
         this.#wasRead = true
+        const bytes = await this.#window.read(reader.position, limit)
         yield bytes
         reader.advance(bytes.length)
       }
     } finally {
-      cancelled.dispose()
       reader.leave()
+    }
+  }
+
+  /** A race leaves something behind at the loser, so each wait has a loser of its own. */
+  async #progressed(signal: AbortSignal | undefined): Promise<void> {
+    if (signal === undefined) return this.#progress.promise
+    const cancelled = abortion(signal)
+    try {
+      await Promise.race([this.#progress.promise, cancelled.promise])
+    } finally {
+      cancelled.dispose()
     }
   }
 
@@ -177,7 +188,10 @@ export class Flight implements Content {
   /** A part from an earlier run continues; its bytes are hashed again, for they are not trusted. */
   async #hashEarlierPart(): Promise<void> {
     try {
-      for await (const bytes of this.#window.earlierBytes()) this.#verifier.update(bytes)
+      for await (const bytes of this.#window.earlierBytes()) {
+        if (this.#abort.signal.aborted) return
+        this.#verifier.update(bytes)
+      }
     } catch (error) {
       this.#options.events.storeFailed(error)
       await this.#startAgain()
@@ -189,16 +203,20 @@ export class Flight implements Content {
 
   async #download(): Promise<void> {
     let fruitless = 0
+    let wasAnswered = false
     for (let attempt = 0; !this.#isWhole(); attempt++) {
       const before = this.#window.received
       try {
-        await this.#receive(await this.#open(attempt))
+        const remote = await this.#open(attempt)
+        wasAnswered = true
+        await this.#receive(remote)
         return
       } catch (error) {
         this.#abort.signal.throwIfAborted()
         fruitless = this.#window.received > before ? 0 : fruitless + 1
-        const isFirst = attempt === 0 && error instanceof UpstreamError
-        if (isFirst || !isWorthResuming(error) || fruitless >= MAX_FRUITLESS_ATTEMPTS) throw error
+        // Whoever asks for the first time has tried as often as is reasonable.
+        if (!wasAnswered || !isWorthResuming(error)) throw error
+        if (fruitless >= MAX_FRUITLESS_ATTEMPTS) throw error
         await sleep(this.#delay(fruitless), undefined, { signal: this.#abort.signal })
       }
     }
@@ -206,7 +224,9 @@ export class Flight implements Content {
 
   async #open(attempt: number): Promise<RemoteBlob> {
     const offset = this.#window.received
-    const remote = await this.#options.open(offset).catch((error: unknown) => {
+    const { signal } = this.#abort
+    signal.throwIfAborted()
+    const remote = await this.#options.open(offset, signal).catch((error: unknown) => {
       throw isPastEnd(error) ? this.#wrongSize(`at least ${offset}`) : error
     })
     remote.body.once('error', () => undefined)
@@ -231,6 +251,7 @@ export class Flight implements Content {
     const { body } = remote
     const stop = () => body.destroy(new Error('stopped'))
     this.#abort.signal.addEventListener('abort', stop, { once: true })
+    if (this.#abort.signal.aborted) stop()
     try {
       for await (const piece of body as AsyncIterable<Buffer>) {
         const fresh = skip > 0 ? piece.subarray(skip) : piece
@@ -297,6 +318,9 @@ export class Flight implements Content {
 
   async #startAgain(): Promise<void> {
     this.#hasStartedAgain = true
+    // A wake that is due would publish the old bytes while the disk is waited for.
+    clearTimeout(this.#trickle)
+    this.#trickle = undefined
     this.#verifier = new Verifier(this.digest)
     // Whoever was told a size has been promised that many bytes.
     if (!this.#isAnnounced) this.#size = undefined

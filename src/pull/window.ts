@@ -67,9 +67,9 @@ export class Window {
 
   /** Whether a reader that starts at `position` can be given every byte from there. */
   holds(position: number): boolean {
-    return (
-      position < this.#written || position >= this.#received || this.chunks.has(indexOf(position))
-    )
+    // Chunks leave in order, so the first that is not in the file tells of those after it.
+    const first = Math.max(position, this.#written)
+    return first >= this.#received || this.chunks.has(indexOf(first))
   }
 
   /** What an earlier run left in the file, in order. */
@@ -99,7 +99,7 @@ export class Window {
   async read(position: number, limit: number): Promise<Buffer> {
     const index = indexOf(position)
     const base = index * CHUNK_BYTES
-    const chunk = this.chunks.get(index) ?? (await this.#load(index))
+    const chunk = this.chunks.get(index) ?? (await this.#load(index, position))
     return chunk.subarray(position - base, Math.min(limit - base, CHUNK_BYTES))
   }
 
@@ -152,7 +152,8 @@ export class Window {
     await this.#writing
     await this.#attempt(async () => {
       await this.#appendUpTo(this.#received)
-      await this.#ingest?.commit()
+      // A file that has refused once lacks bytes, whatever its name says.
+      if (this.#isStored) await this.#ingest?.commit()
     })
     const close = () => this.#attempt(() => this.#ingest?.[this.#isStored ? 'close' : 'discard']())
     if (this.#followers.size === 0) return close()
@@ -220,7 +221,8 @@ export class Window {
   }
 
   /** Readers that fell behind mostly stand at the same places, so they share what is read back. */
-  #load(index: number): Promise<Buffer> {
+  async #load(index: number, position: number): Promise<Buffer> {
+    if (position >= this.#written) throw new AbandonedError('these bytes were not kept')
     const shared = this.#loads.get(index)
     if (shared !== undefined) return shared
     const base = index * CHUNK_BYTES

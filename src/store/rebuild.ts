@@ -35,8 +35,11 @@ const SUFFIXES = ['', '-wal', '-shm', '-journal'] as const
 export function openCatalog(options: OpenCatalogOptions): OpenedCatalog {
   const { path, blobs, logger, now = Date.now } = options
   const file = join(path, 'larder.db')
-  // Without its database, a WAL is of no use and would be taken for that of the new one.
-  if (!existsSync(file)) moveAside(file, now())
+  if (!existsSync(file) && existsSync(`${file}-wal`)) {
+    // It would be taken for that of the new database, and hold only the last of what was lost.
+    const kept = moveAside(file, now())
+    logger.warn({ kept }, 'the database is missing: building a new one from the blobs')
+  }
   const { catalog, isNew } = openOrReplace(file, logger, now)
   const rebuilt = reconcile({ catalog, blobs, now }).then(
     (done) => logDone(logger, isNew, done),

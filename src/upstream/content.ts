@@ -10,8 +10,7 @@ export function announcedDigest(headers: Headers): Digest | undefined {
 
 /** @throws {UpstreamError} `invalid` unless `bytes` hash to `digest` */
 export function verifyContent(upstream: string, bytes: Uint8Array, digest: Digest): void {
-  const algorithm: Algorithm = algorithmOf(digest)
-  if (digestOf(bytes, algorithm) !== digest) throw digestMismatch(upstream)
+  if (digestOf(bytes, algorithmOf(digest)) !== digest) throw digestMismatch(upstream)
 }
 
 export function digestMismatch(upstream: string): UpstreamError {

@@ -47,13 +47,14 @@ async function main(args: readonly string[]): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const stop = () => void stack.disposeAsync().finally(() => process.exit(130))
   process.once('SIGINT', stop).once('SIGTERM', stop)
+  const machine = describeMachine()
   const bench = await prepare(choice, stack)
   const results: Result[] = []
   for (const scenario of choice.scenarios) {
     const series = await runScenario(bench, scenario, choice.rounds, report)
     results.push({ scenario, series })
   }
-  await print(choice, results)
+  await print(choice, machine, results)
 }
 
 function parseChoice(args: readonly string[]): Choice | undefined {
@@ -121,10 +122,14 @@ async function prepare(choice: Choice, stack: AsyncDisposableStack): Promise<Ben
   }
 }
 
-async function print(choice: Choice, results: readonly Result[]): Promise<void> {
+async function print(
+  choice: Choice,
+  machine: readonly string[],
+  results: readonly Result[],
+): Promise<void> {
   const verdicts = judge(results)
   const conditions = [
-    ...describeMachine(),
+    ...machine,
     `${choice.rounds} rounds in turn, median (least–most); blob ${choice.blobMib} MiB; ` +
       `access logs ${choice.accessLog ? 'on' : 'off'}; loopback`,
   ]

@@ -10,8 +10,10 @@ export interface Containerd extends AsyncDisposable {
   readonly cri: Cri
   /** Makes `mirror` (an origin) the only host of `registry`, in a hosts.toml. */
   setMirror(registry: string, mirror: string): Promise<void>
-  /** `ctr images pull`: downloads and unpacks. */
-  pull(reference: string): Promise<void>
+  /** `ctr images pull`: downloads and unpacks. A credential is `user:password`. */
+  pull(reference: string, credential?: string): Promise<void>
+  /** `ctr images push` of a pulled image under another name. */
+  push(local: string, reference: string, credential?: string): Promise<void>
   /** Removes the image and whatever only it needed. */
   remove(reference: string): Promise<void>
   /** Digests in the content store of a namespace: `default` is ctr's, `k8s.io` the CRI's. */
@@ -47,11 +49,16 @@ export async function startContainerd(): Promise<Containerd> {
     setMirror: async (registry, mirror) => {
       await mkdir(join(hostsDir, registry), { recursive: true })
       // The server is what is asked last: with it there is no way past the mirror.
-      const host = `[host."${mirror}"]\ncapabilities = ["pull", "resolve"]\n`
+      const host = `[host."${mirror}"]\ncapabilities = ["pull", "resolve", "push"]\n`
       await writeFile(join(hostsDir, registry, 'hosts.toml'), `server = "${mirror}"\n${host}`)
     },
-    pull: async (reference) => {
-      const options = ['--hosts-dir', hostsDir, '--snapshotter', 'native']
+    push: async (local, reference, credential) => {
+      const options = ['--hosts-dir', hostsDir, ...userFlag(credential)]
+      await ctr('images', 'push', ...options, reference, local)
+    },
+    pull: async (reference, credential) => {
+      const user = userFlag(credential)
+      const options = ['--hosts-dir', hostsDir, '--snapshotter', 'native', ...user]
       await ctr('images', 'pull', ...options, reference)
     },
     remove: async (reference) => void (await ctr('images', 'rm', '--sync', reference)),
@@ -59,6 +66,10 @@ export async function startContainerd(): Promise<Containerd> {
       (await ctr('-n', namespace, 'content', 'ls', '-q')).split('\n').filter((line) => line !== ''),
     [Symbol.asyncDispose]: stop,
   }
+}
+
+function userFlag(credential: string | undefined): string[] {
+  return credential === undefined ? [] : ['--user', credential]
 }
 
 /** Nothing but what pulling needs: no network plugin, no sandbox, no other's sockets. */

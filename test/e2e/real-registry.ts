@@ -9,7 +9,8 @@ import { send } from '../support/http-client.ts'
 import type { Content } from '../support/images.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { writeOciLayout, writeSkopeoDir } from './oci-layout.ts'
-import { Daemon, freePort, run } from './programs.ts'
+import { Daemon, freePort } from './programs.ts'
+import { skopeoPush } from './skopeo.ts'
 import { startTokenServer, type TokenServer } from './token-server.ts'
 
 export type AuthKind = 'open' | 'htpasswd' | 'token'
@@ -139,7 +140,5 @@ async function push(dir: string, target: string, tag: string, content: Content):
   if (isDocker) await writeSkopeoDir(layout, content)
   else await writeOciLayout(layout, { [tag]: content })
   const source = isDocker ? `dir:${layout}` : `oci:${layout}:${tag}`
-  const credential = ['--dest-creds', `${USER}:${PASSWORD}`, '--dest-tls-verify=false']
-  const options = ['--insecure-policy', 'copy', '--all', '--preserve-digests', ...credential]
-  await run('skopeo', [...options, source, `docker://${target}`])
+  await skopeoPush(source, target, `${USER}:${PASSWORD}`)
 }

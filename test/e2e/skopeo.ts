@@ -1,8 +1,6 @@
 import { makeTempDir } from '../support/temp-dir.ts'
 import { run } from './programs.ts'
 
-const PLAIN = '--tls-verify=false'
-
 export interface Inspection {
   readonly Digest: string
   readonly RepoTags: readonly string[]
@@ -16,16 +14,33 @@ export async function skopeoCopy(reference: string, ...flags: readonly string[])
   await run('skopeo', [...options, `docker://${reference}`, `oci:${dir.path}/copy:copied`])
 }
 
-export async function skopeoInspect(reference: string): Promise<Inspection> {
-  return JSON.parse(await run('skopeo', ['inspect', PLAIN, `docker://${reference}`])) as Inspection
+/** Pushes one image, or every platform of an index, from a `dir:` or `oci:` source. */
+export async function skopeoPush(
+  source: string,
+  reference: string,
+  credential?: string,
+): Promise<void> {
+  const credentials = credential === undefined ? [] : ['--dest-creds', credential]
+  const flags = ['--all', '--preserve-digests', '--dest-tls-verify=false', ...credentials]
+  await run('skopeo', ['--insecure-policy', 'copy', ...flags, source, `docker://${reference}`])
+}
+
+export async function skopeoInspect(reference: string, credential?: string): Promise<Inspection> {
+  const output = await run('skopeo', ['inspect', ...flagsOf(credential), `docker://${reference}`])
+  return JSON.parse(output) as Inspection
 }
 
 /** The manifest's bytes. */
-export function skopeoRaw(reference: string): Promise<string> {
-  return run('skopeo', ['inspect', '--raw', PLAIN, `docker://${reference}`])
+export function skopeoRaw(reference: string, credential?: string): Promise<string> {
+  return run('skopeo', ['inspect', '--raw', ...flagsOf(credential), `docker://${reference}`])
 }
 
 export async function skopeoTags(repository: string): Promise<readonly string[]> {
-  const output = await run('skopeo', ['list-tags', PLAIN, `docker://${repository}`])
+  const output = await run('skopeo', ['list-tags', ...flagsOf(), `docker://${repository}`])
   return (JSON.parse(output) as { Tags: string[] }).Tags
+}
+
+/** @param credential `user:password` */
+function flagsOf(credential?: string): string[] {
+  return ['--tls-verify=false', ...(credential === undefined ? [] : ['--creds', credential])]
 }

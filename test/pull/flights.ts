@@ -1,0 +1,94 @@
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { Flight, type FlightOptions } from '../../src/pull/flight.ts'
+import type { Ingest } from '../../src/store/ports.ts'
+import { seededBytes } from '../support/images.ts'
+import { FakeIngest, type FakeIngestOptions } from './fake-ingest.ts'
+import { ScriptedSource, type SourceAnswer } from './scripted-source.ts'
+
+export const MIB = 1024 * 1024
+
+const POOL = seededBytes('flight', 48 * MIB)
+
+export interface SampleBlob {
+  readonly bytes: Buffer
+  readonly digest: Digest
+}
+
+/** Bytes of that length; another seed, other bytes. */
+export function sampleBlob(size: number, seed = 0): SampleBlob {
+  const from = (seed * 4099) % (POOL.length - size)
+  const bytes = POOL.subarray(from, from + size)
+  return { bytes, digest: digestOf(bytes) }
+}
+
+export interface TestFlight<Disk extends Ingest | undefined = FakeIngest> {
+  readonly flight: Flight
+  readonly source: ScriptedSource
+  readonly ingest: Disk
+  /** What the disk refused. */
+  readonly refusals: unknown[]
+  readonly events: { fetched: number; resumed: number }
+}
+
+type Options = Partial<Omit<FlightOptions, 'digest' | 'open' | 'ingest' | 'events'>> & {
+  readonly disk?: Omit<FakeIngestOptions, 'digest'>
+}
+
+/** A flight of `digest` from a registry that answers so, into a disk in memory. */
+export function depart(
+  digest: Digest,
+  answers: SourceAnswer | readonly SourceAnswer[],
+  { disk, ...options }: Options = {},
+): TestFlight {
+  return departInto(new FakeIngest({ digest, ...disk }), digest, answers, options)
+}
+
+export function departInto<Disk extends Ingest | undefined>(
+  ingest: Disk,
+  digest: Digest,
+  answers: SourceAnswer | readonly SourceAnswer[],
+  options: Omit<Options, 'disk'> = {},
+): TestFlight<Disk> {
+  const list: readonly SourceAnswer[] = Array.isArray(answers) ? answers : [answers]
+  const source = new ScriptedSource(...list)
+  const refusals: unknown[] = []
+  const events = { fetched: 0, resumed: 0 }
+  const flight = new Flight({
+    digest,
+    upstream: 'test',
+    open: source.openAt,
+    ingest,
+    sizeHint: undefined,
+    // Half a second less half a second: attempts follow each other without a pause.
+    random: () => -0.5,
+    ...options,
+    events: {
+      fetched: (bytes) => {
+        events.fetched += bytes
+      },
+      resumed: () => {
+        events.resumed++
+      },
+      storeFailed: (error) => void refusals.push(error),
+    },
+  })
+  return { flight, source, ingest, refusals, events }
+}
+
+/** All of the range, or the error that cut it. */
+export async function readAll(
+  flight: Flight,
+  range = { start: 0, end: flight.size - 1 },
+): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  for await (const piece of flight.read(range)) pieces.push(piece)
+  return Buffer.concat(pieces)
+}
+
+/** Flips the bits of one byte; a negative position counts from the end. */
+export function corrupted(bytes: Buffer, position: number): Buffer {
+  const wrong = Buffer.from(bytes)
+  const index = position < 0 ? wrong.length + position : position
+  wrong.writeUInt8((wrong[index] ?? 0) ^ 0xff, index)
+  return wrong
+}

@@ -1,0 +1,80 @@
+import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
+
+import { UpstreamError } from '../../src/upstream/errors.ts'
+import type { RemoteBlob } from '../../src/upstream/ports.ts'
+import type { Barrier } from '../support/barrier.ts'
+
+/** How a registry answers one request for a blob. */
+export interface SourceAnswer {
+  /** What it takes for the blob: the wrong bytes, if it lies. */
+  readonly body: Buffer
+  /** What it says of the size of the whole; `undefined`: nothing. */
+  readonly size?: number | undefined
+  /** Whether `Range` is heeded; default yes. */
+  readonly ranges?: boolean
+  /** Sends so many bytes and then ends: with an error, or as if that were all. */
+  readonly cut?: { readonly after: number; readonly by: 'reset' | 'end' }
+  /** It cannot even be asked. */
+  readonly refuses?: UpstreamError
+  /** Bytes a piece; default 64 KiB. */
+  readonly pieceBytes?: number
+  /** Waits there when so many bytes have been sent. */
+  readonly stall?: { readonly after: number; readonly barrier: Barrier }
+}
+
+/** A registry in memory: each request is answered by the next answer, the last one for ever. */
+export class ScriptedSource {
+  /** The offsets that were asked for. */
+  readonly offsets: number[] = []
+  /** Bodies that are neither read to their end nor destroyed. */
+  open = 0
+  readonly #answers: readonly SourceAnswer[]
+
+  constructor(...answers: readonly SourceAnswer[]) {
+    this.#answers = answers
+  }
+
+  readonly openAt = async (offset: number): Promise<RemoteBlob> => {
+    const answer = this.#answers[Math.min(this.offsets.length, this.#answers.length - 1)]
+    this.offsets.push(offset)
+    await setImmediate()
+    if (answer === undefined) throw new Error('nothing is scripted')
+    if (answer.refuses !== undefined) throw answer.refuses
+    const start = answer.ranges === false ? 0 : offset
+    if (start > 0 && start >= answer.body.length) throw pastEnd()
+    const body = Readable.from(pieces(answer, start), { objectMode: false })
+    this.open++
+    body.once('close', () => this.open--)
+    return { body, offset: start, size: answer.size }
+  }
+}
+
+export function upstreamError(
+  kind: UpstreamError['kind'],
+  status?: number,
+  reason = 'reset',
+): UpstreamError {
+  const known = status === undefined ? {} : { status }
+  return new UpstreamError(kind, { upstream: 'test', reason, message: `it is ${kind}`, ...known })
+}
+
+function pastEnd(): UpstreamError {
+  return upstreamError('failed', 416, 'protocol')
+}
+
+async function* pieces(answer: SourceAnswer, start: number): AsyncGenerator<Buffer> {
+  const { body, cut, pieceBytes = 64 * 1024, stall } = answer
+  const end = Math.min(body.length, start + (cut?.after ?? body.length))
+  let isStalled = false
+  for (let at = start; at < end; at += pieceBytes) {
+    if (stall !== undefined && !isStalled && at - start >= stall.after) {
+      isStalled = true
+      await stall.barrier.wait()
+    }
+    await setImmediate()
+    yield body.subarray(at, Math.min(at + pieceBytes, end))
+  }
+  // As the transport names what undici reports of a body under way.
+  if (cut?.by === 'reset') throw upstreamError('unreachable')
+}

@@ -1,0 +1,188 @@
+import { join } from 'node:path'
+
+import { type App, startApp } from '../../src/app.ts'
+import type {
+  Config,
+  FrontDoorConfig,
+  TagRule,
+  UpstreamConfig,
+  UpstreamLimits,
+} from '../../src/config/config.ts'
+import { createLogger } from '../../src/log.ts'
+import { type ClientRequest, type ClientResponse, send } from './http-client.ts'
+import { type Sample, samplesOf, sumOf } from './samples.ts'
+import { makeTempDir } from './temp-dir.ts'
+
+export interface TestUpstream extends Partial<Omit<UpstreamConfig, 'limits'>> {
+  readonly name: string
+  readonly url: string
+  readonly limits?: Partial<UpstreamLimits>
+}
+
+export interface TestAppOptions {
+  readonly upstreams: readonly TestUpstream[]
+  readonly offline?: boolean
+  readonly auth?: FrontDoorConfig
+  readonly chunkCacheBytes?: number
+}
+
+export type LogLine = Readonly<Record<string, unknown>>
+
+/** Larder in this process, as `serve` would run it, on free ports and a data directory of its own. */
+export interface TestApp extends AsyncDisposable {
+  /** Origin of the registry API; another after a restart. */
+  readonly url: string
+  readonly adminUrl: string
+  readonly port: number
+  readonly dataDir: string
+  /** Whatever was logged since the first start, as it was written. */
+  readonly log: readonly string[]
+  readonly logs: readonly LogLine[]
+  get(path: string, options?: ClientRequest): Promise<ClientResponse>
+  head(path: string, options?: ClientRequest): Promise<ClientResponse>
+  /** Settles once so many requests have their line in the log. */
+  logged(requests: number): Promise<void>
+  /** Sum of the samples that carry `labels`, once no request is being answered. */
+  metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  samples(): Promise<readonly Sample[]>
+  /** Stops, and starts again on the same data, perhaps with other options. */
+  restart(changes?: Partial<TestAppOptions>): Promise<void>
+  close(): Promise<void>
+}
+
+const LIMITS: UpstreamLimits = {
+  connections: 16,
+  bandwidth: 0,
+  connectTimeoutMs: 10_000,
+  headersTimeoutMs: 10_000,
+  idleTimeoutMs: 10_000,
+}
+/** So short that what failed is not tried again after a pause: tests of failures need not wait. */
+export const IMPATIENT = { connectTimeoutMs: 190 } as const satisfies Partial<UpstreamLimits>
+
+const FRESH_FOR_AN_HOUR: TagRule = {
+  match: '*',
+  repository: '**',
+  pullPolicy: 'IfNotPresent',
+  maxAgeMs: 3_600_000,
+}
+/** Tags that are never fresh, and may be served stale. */
+export const EXPIRED: readonly TagRule[] = [{ ...FRESH_FOR_AN_HOUR, maxAgeMs: -1 }]
+export const ALWAYS: readonly TagRule[] = [{ ...FRESH_FOR_AN_HOUR, pullPolicy: 'Always' }]
+
+export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
+  const dir = await makeTempDir('larder-app-')
+  const dataDir = join(dir.path, 'data')
+  const log: string[] = []
+  const logs: LogLine[] = []
+  const waiting: { readonly count: number; readonly resolve: () => void }[] = []
+  const requests = () => logs.filter(({ msg }) => msg === 'request').length
+  const destination = {
+    write(line: string) {
+      log.push(line)
+      logs.push(JSON.parse(line) as LogLine)
+      for (const { count, resolve } of waiting) if (requests() >= count) resolve()
+    },
+  }
+  const logger = createLogger({ level: 'debug', format: 'json', destination })
+  const proxyEnvironment = { httpsProxy: undefined, httpProxy: undefined, noProxy: undefined }
+  const start = (wanted: TestAppOptions): Promise<App> => {
+    const config = configOf(wanted, dataDir)
+    return startApp({ config, logger, version: '0.0.0-test', proxyEnvironment })
+  }
+  let current = options
+  let app = await start(current).catch(async (error: unknown) => {
+    await dir.remove()
+    throw error
+  })
+  const samples = async () => {
+    const { body } = await send(app.adminUrl, '/metrics')
+    return samplesOf(body.toString())
+  }
+  const close = async () => {
+    await app.close()
+    await dir.remove()
+  }
+  return {
+    get url() {
+      return app.registryUrl
+    },
+    get adminUrl() {
+      return app.adminUrl
+    },
+    get port() {
+      return Number(new URL(app.registryUrl).port)
+    },
+    dataDir,
+    log,
+    logs,
+    get: (path, request) => send(app.registryUrl, path, request),
+    head: (path, request) => send(app.registryUrl, path, { ...request, method: 'HEAD' }),
+    async logged(count) {
+      if (requests() >= count) return
+      const { promise, resolve } = Promise.withResolvers<void>()
+      waiting.push({ count, resolve })
+      await promise
+    },
+    async metric(name, labels) {
+      // An answer is counted when it has ended, which its client may see a moment earlier.
+      for (;;) {
+        const all = await samples()
+        if (sumOf(all, 'larder_http_requests_in_flight') === 0) return sumOf(all, name, labels)
+      }
+    },
+    samples,
+    async restart(changes) {
+      current = { ...current, ...changes }
+      await app.close()
+      app = await start(current)
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+function configOf(options: TestAppOptions, dataDir: string): Config {
+  const anyPort = { host: '127.0.0.1', port: 0 }
+  return {
+    server: { listen: anyPort, adminListen: anyPort, tls: undefined, drainTimeoutMs: 50 },
+    auth: options.auth,
+    admin: { tokenFile: undefined },
+    log: { level: 'debug', format: 'json' },
+    storage: {
+      path: dataDir,
+      maxSize: { bytes: 2 ** 30 },
+      minFree: { percent: 0 },
+      unusedForMs: undefined,
+    },
+    memory: { chunkCacheBytes: options.chunkCacheBytes ?? 2 ** 26 },
+    upstreams: options.upstreams.map(upstreamOf),
+    offline: options.offline ?? false,
+    preload: [],
+  }
+}
+
+function upstreamOf({ limits, ...given }: TestUpstream): UpstreamConfig {
+  return {
+    match: [given.name],
+    mirrors: [],
+    default: false,
+    access: 'public',
+    credentials: [],
+    tags: [FRESH_FOR_AN_HOUR],
+    staleIfErrorMs: 7 * 24 * 3_600_000,
+    staleGrantMs: 0,
+    repositories: { allow: ['**'], deny: [] },
+    writes: 'deny',
+    allowPlainChallenge: false,
+    platforms: 'all',
+    trustedRealms: [],
+    caFile: undefined,
+    clientCertFile: undefined,
+    clientKeyFile: undefined,
+    proxy: undefined,
+    plainHttp: true,
+    ...given,
+    limits: { ...LIMITS, ...limits },
+  }
+}
