@@ -72,7 +72,11 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   const upstreams = connect(options, metrics)
   const { manifests, blobs, lists, negatives } = createPull(store, metrics, logger)
   const { catalog } = store
-  const gate = new Gate({ catalog, monotonic: () => performance.now() })
+  const gate = new Gate({
+    catalog,
+    monotonic: () => performance.now(),
+    now: () => Date.now(),
+  })
   const onChanged = async (target: Target, route: WriteRoute) => {
     const place = { upstream: target.upstream.config.name, repository: target.repository }
     negatives.forget(place)

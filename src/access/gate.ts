@@ -1,40 +1,26 @@
-import { LRUCache } from 'lru-cache'
-
-import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import type { Reference } from '../oci/reference.ts'
-import { toRegistryError } from '../pull/failures.ts'
+import { isOutage, toRegistryError } from '../pull/failures.ts'
+import type { Outcome } from '../pull/pull.ts'
 import type { Catalog, Place } from '../store/ports.ts'
 import { UpstreamError } from '../upstream/errors.ts'
 import type { Identity } from '../upstream/ports.ts'
 import type { Upstream } from '../upstream/routing.ts'
 import type { Caller } from './caller.ts'
+import { type Asked, prove, type Verdict } from './proof.ts'
+import { Verdicts } from './verdicts.ts'
 
 /** A right that was shown is good for this long, and so is a repository's being public. */
 const GRANT_MS = 5 * 60_000
 const REFUSAL_MS = 30_000
-const MAX_VERDICTS = 50_000
-
-/** What the caller asks for: the proof of a right is that the registry gives it that very thing. */
-export type Asked =
-  | { readonly kind: 'manifest'; readonly reference: Reference }
-  | { readonly kind: 'blob'; readonly digest: Digest }
-  | { readonly kind: 'tags' }
-  | { readonly kind: 'referrers'; readonly subject: Digest }
-
-type Verdict = 'granted' | 'refused'
-
-interface Remembered {
-  readonly verdict: Verdict
-  /** Monotonic milliseconds. */
-  readonly until: number
-  readonly at: number
-}
+/** How long the public of a registry that cannot be asked is served before it is asked again. */
+const OUTAGE_MS = 10_000
 
 export interface GateOptions {
-  readonly catalog: Catalog
+  readonly catalog: Pick<Catalog, 'getPublicAt' | 'putPublicAt'>
   /** Milliseconds that a jump of the wall clock does not move. */
   readonly monotonic: () => number
+  /** Epoch milliseconds. */
+  readonly now: () => number
 }
 
 /**
@@ -44,16 +30,16 @@ export interface GateOptions {
  */
 export class Gate {
   readonly #options: GateOptions
-  readonly #verdicts = new LRUCache<string, Remembered>({ max: MAX_VERDICTS })
-  readonly #asking = new Map<string, Promise<Verdict>>()
+  readonly #verdicts: Verdicts
 
   constructor(options: GateOptions) {
     this.#options = options
+    this.#verdicts = new Verdicts(options.monotonic)
   }
 
   /**
-   * @throws {RegistryError} `UNAUTHORIZED` with a challenge, or `DENIED`; what is absent and what is
-   *   forbidden look alike
+   * @throws {RegistryError} `UNAUTHORIZED` with a challenge, or `DENIED`; to whoever has no right,
+   *   what is absent and what is forbidden look as alike as the registry makes them
    */
   async admit(caller: Caller, upstream: Upstream, place: Place, asked: Asked): Promise<Identity> {
     try {
@@ -61,6 +47,15 @@ export class Gate {
     } catch (error) {
       throw toRegistryError(error, asked.kind)
     }
+  }
+
+  /** The registry has just given something of `place` to `as`: that is as good as any proof. */
+  async proved(upstream: Upstream, place: Place, as: Identity, { result }: Outcome): Promise<void> {
+    if (result !== 'miss' && result !== 'revalidated') return
+    const isAnonymous = as.kind === 'anonymous' || upstream.config.credentials.length === 0
+    if (as.kind === 'caller') this.#verdicts.put(place, as, 'granted', GRANT_MS)
+    if (!isAnonymous || upstream.config.access === 'shared') return
+    await this.#learnPublic(place)
   }
 
   /** Rights may have changed. */
@@ -83,129 +78,86 @@ export class Gate {
 
   /** Larder's account may read more than the public: the public's right is asked for without it. */
   async #admitToPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Identity> {
-    // Without an account everything here came, and comes, anonymously.
-    if (upstream.config.credentials.length === 0) return LARDER
-    const verdict = await this.#ask(ANONYMOUS, upstream, place, asked).catch((error: unknown) => {
-      if (!isUnreachable(error)) throw error
-      return this.#isKnown(place, asked)
-    })
-    if (verdict === 'refused') throw denied()
-    return LARDER
+    if (this.#verdicts.fresh(place, ANONYMOUS) === 'granted') return LARDER
+    const hasAccount = upstream.config.credentials.length > 0
+    const publicAt = await this.#options.catalog.getPublicAt(place)
+    // Nothing of it can be here yet, and what is fetched is fetched anonymously.
+    if (!hasAccount && publicAt === undefined) return LARDER
+    try {
+      const verdict = await this.#isPublic(upstream, place, asked)
+      if (verdict === 'refused') throw denied()
+      return LARDER
+    } catch (error) {
+      if (error instanceof UpstreamError && error.kind === 'unknown' && !hasAccount) return LARDER
+      if (!isOutage(error) || publicAt === undefined) throw error
+      // It was public when the registry could still be asked.
+      this.#verdicts.put(place, ANONYMOUS, 'granted', OUTAGE_MS)
+      return LARDER
+    }
   }
 
+  /**
+   * A caller's own right first: whoever sends a secret mostly asks for what needs one. An outage
+   * proves nothing, so then only a proof of not long ago counts, where `staleGrant` allows it.
+   */
   async #admitCaller(
-    caller: Caller,
+    { credential, isEncrypted }: Caller,
     upstream: Upstream,
     place: Place,
     asked: Asked,
   ): Promise<Identity> {
-    if ((await this.#askOrStale(ANONYMOUS, upstream, place, asked)) === 'granted') return ANONYMOUS
-    const { credential } = caller
-    if (credential === undefined) throw challenge(caller, upstream)
-    const verdict = await this.#askOrStale(credential, upstream, place, asked)
-    if (verdict === 'refused') throw denied()
-    return credential
-  }
-
-  /** An outage is no proof: refused, unless a proof of not long ago may stand in for it. */
-  async #askOrStale(
-    as: Identity,
-    upstream: Upstream,
-    place: Place,
-    asked: Asked,
-  ): Promise<Verdict> {
-    try {
-      return await this.#ask(as, upstream, place, asked)
-    } catch (error) {
-      if (!isUnreachable(error)) throw error
-      const last = this.#verdicts.get(keyOf(as, place))
-      const age = last === undefined ? Infinity : this.#options.monotonic() - last.at
-      const isGood = last?.verdict === 'granted' && age <= upstream.config.staleGrantMs
-      return isGood ? 'granted' : 'refused'
+    const { config } = upstream
+    if (credential !== undefined) {
+      const verdict = await this.#verdicts
+        .ask(place, credential, () => prove(upstream, place, asked, credential), LIFETIMES)
+        .catch((error: unknown) => {
+          if (!isOutage(error)) throw error
+          return this.#verdicts.stale(place, credential, config.staleGrantMs)
+        })
+      if (verdict === 'granted') return credential
     }
-  }
-
-  async #ask(as: Identity, upstream: Upstream, place: Place, asked: Asked): Promise<Verdict> {
-    const key = keyOf(as, place)
-    const known = this.#verdicts.get(key)
-    const now = this.#options.monotonic()
-    if (known !== undefined && now < known.until) return known.verdict
-    const asking = this.#asking.get(key)
-    if (asking !== undefined) return asking
-    const question = this.#prove(as, upstream, place, asked).then((verdict) => {
-      const at = this.#options.monotonic()
-      const until = at + (verdict === 'granted' ? GRANT_MS : REFUSAL_MS)
-      this.#verdicts.set(key, { verdict, until, at })
-      return verdict
+    const isPublic = await this.#isPublic(upstream, place, asked).catch((error: unknown) => {
+      if (!isOutage(error)) throw error
+      return this.#verdicts.stale(place, ANONYMOUS, config.staleGrantMs)
     })
-    const settled = question.finally(() => this.#asking.delete(key))
-    this.#asking.set(key, settled)
-    return settled
+    if (isPublic === 'granted') return ANONYMOUS
+    if (credential !== undefined) throw denied()
+    throw challenge(isEncrypted || config.allowPlainChallenge, config.name)
   }
 
-  /** A token alone proves nothing: registries issue them with fewer rights than were asked for. */
-  async #prove(
-    as: Identity,
-    { registry }: Upstream,
-    { repository }: Place,
-    asked: Asked,
-  ): Promise<Verdict> {
-    try {
-      switch (asked.kind) {
-        case 'manifest':
-          await registry.headManifest(repository, asked.reference, { as })
-          break
-        case 'referrers': {
-          const reference = { kind: 'digest', digest: asked.subject } as const
-          await registry.headManifest(repository, reference, { as })
-          break
-        }
-        case 'blob':
-          await registry.headBlob(repository, asked.digest, { as })
-          break
-        case 'tags':
-          await registry.listTags(repository, { as })
-          break
-        default:
-          asked satisfies never
-      }
-      return 'granted'
-    } catch (error) {
-      if (error instanceof UpstreamError && error.kind === 'denied') return 'refused'
-      throw error
+  async #isPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Verdict> {
+    const question = async () => {
+      const publicAt = await this.#options.catalog.getPublicAt(place)
+      const age = publicAt === undefined ? Infinity : this.#options.now() - publicAt
+      // Shown before this process began.
+      if (age >= 0 && age < GRANT_MS && !this.#verdicts.knows(place, ANONYMOUS)) return 'granted'
+      const verdict = await prove(upstream, place, asked, ANONYMOUS)
+      if (verdict === 'granted') await this.#learnPublic(place)
+      else if (publicAt !== undefined) await this.#options.catalog.putPublicAt(place, undefined)
+      return verdict
     }
+    return this.#verdicts.ask(place, ANONYMOUS, question, LIFETIMES)
   }
 
-  /** It came in through this gate, so it was public when the registry could still be asked. */
-  async #isKnown(place: Place, asked: Asked): Promise<Verdict> {
-    const { catalog } = this.#options
-    const digest = asked.kind === 'blob' ? asked.digest : undefined
-    const isKnown =
-      digest === undefined
-        ? (await catalog.listTags(place)).length > 0
-        : (await catalog.getMember(place, digest, 'blob')) !== undefined
-    return isKnown ? 'granted' : 'refused'
+  async #learnPublic(place: Place): Promise<void> {
+    this.#verdicts.put(place, ANONYMOUS, 'granted', GRANT_MS)
+    await this.#options.catalog.putPublicAt(place, this.#options.now()).catch(() => {
+      // A disk that refuses is told of by those who store more; here it costs a question later.
+    })
   }
 }
 
 const LARDER: Identity = { kind: 'larder' }
 const ANONYMOUS: Identity = { kind: 'anonymous' }
-
-function keyOf(as: Identity, { upstream, repository }: Place): string {
-  return `${upstream}\n${repository}\n${as.kind === 'caller' ? as.fingerprint : as.kind}`
-}
-
-function isUnreachable(error: unknown): boolean {
-  return error instanceof UpstreamError && error.kind !== 'unknown' && error.kind !== 'denied'
-}
+const LIFETIMES = { granted: GRANT_MS, refused: REFUSAL_MS } as const
 
 function denied(): RegistryError {
   return new RegistryError('DENIED')
 }
 
 /** A challenge makes clients send their secret, so it is made only where nobody else can read it. */
-function challenge(caller: Caller, upstream: Upstream): RegistryError {
-  if (!caller.isEncrypted && !upstream.config.allowPlainChallenge) return denied()
-  const headers = { 'WWW-Authenticate': `Basic realm="${upstream.config.name}", charset="UTF-8"` }
+function challenge(isAllowed: boolean, realm: string): RegistryError {
+  if (!isAllowed) return denied()
+  const headers = { 'WWW-Authenticate': `Basic realm="${realm}", charset="UTF-8"` }
   return new RegistryError('UNAUTHORIZED', { headers })
 }

@@ -29,6 +29,7 @@ export class Exchange {
   #handler: Handler = 'other'
   #target: Target | undefined
   #reference: string | undefined
+  #outcome: Outcome | undefined
   #result: PullResult | undefined
   #bytes = 0
   #firstByteAt: number | undefined
@@ -63,7 +64,9 @@ export class Exchange {
   }
 
   /** Says how the answer came about, in the headers and for the record. */
-  pulled({ result, ageSeconds, warning }: Outcome): void {
+  pulled(outcome: Outcome): void {
+    const { result, ageSeconds, warning } = outcome
+    this.#outcome = outcome
     this.#result = result
     this.response.setHeader('Cache-Status', CACHE_STATUS[result])
     if (ageSeconds !== undefined) this.response.setHeader('Age', ageSeconds)
@@ -74,6 +77,11 @@ export class Exchange {
         `299 - "served stale: ${warning.replace(/[^ -~]|["\\]/g, ' ')}"`,
       )
     }
+  }
+
+  /** `undefined` until it is known. */
+  get outcome(): Outcome | undefined {
+    return this.#outcome
   }
 
   /** `bytes` of the body went to the client. */

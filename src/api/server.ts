@@ -3,7 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import express, { type Express } from 'express'
 
 import type { FrontDoor } from '../access/front-door.ts'
-import type { Asked, Gate } from '../access/gate.ts'
+import type { Gate } from '../access/gate.ts'
+import type { Asked } from '../access/proof.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -83,6 +84,8 @@ async function serve(options: ApiOptions, exchange: Exchange, route: Route): Pro
   const place = { upstream: config.name, repository: target.repository }
   const as = await options.gate.admit(caller, target.upstream, place, askedOf(route))
   await serveContent(options, exchange, { upstream: target.upstream, place, as }, route)
+  const { outcome } = exchange
+  if (outcome !== undefined) await options.gate.proved(target.upstream, place, as, outcome)
 }
 
 async function serveContent(

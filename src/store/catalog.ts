@@ -136,6 +136,14 @@ export class SqliteCatalog implements Catalog {
     this.#at(place, (id) => this.#lists.deleteAll(id, kind))
   }
 
+  async getPublicAt(place: Place): Promise<number | undefined> {
+    return this.#at(place, (id) => this.#places.publicAt(id))
+  }
+
+  async putPublicAt(place: Place, at: number | undefined): Promise<void> {
+    this.#places.setPublicAt(this.#places.ensure(place), at)
+  }
+
   async putBlob(digest: Digest, size: number, usedAt: number): Promise<void> {
     this.#blobs.put(digest, size, usedAt)
   }

@@ -15,6 +15,8 @@ export const MIGRATIONS: readonly string[] = [
     id integer primary key,
     upstream_id integer not null references upstreams (id),
     name text not null,
+    -- When the registry last let an anonymous caller pull from it.
+    public_at integer,
     unique (upstream_id, name)
   ) strict;
 

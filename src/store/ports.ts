@@ -126,6 +126,10 @@ export interface Catalog {
   putList(place: Place, kind: 'tags' | 'referrers', key: string, record: ListRecord): Promise<void>
   deleteLists(place: Place, kind: 'tags' | 'referrers'): Promise<void>
 
+  /** When the registry last let an anonymous caller pull from `place`, epoch milliseconds. */
+  getPublicAt(place: Place): Promise<number | undefined>
+  putPublicAt(place: Place, at: number | undefined): Promise<void>
+
   putBlob(digest: Digest, size: number, usedAt: number): Promise<void>
   getBlob(digest: Digest): Promise<{ readonly size: number } | undefined>
   deleteBlob(digest: Digest): Promise<void>

@@ -1,4 +1,4 @@
-import { type Algorithm, algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf, isDigest } from '../oci/digest.ts'
 import { UpstreamError } from './errors.ts'
 import { type Headers, headerOf } from './headers.ts'
 

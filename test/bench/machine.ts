@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 
 /** What the figures were measured on and with, one line each. */
@@ -14,8 +14,14 @@ export function describeMachine(): readonly string[] {
   ]
 }
 
-/** The first line of what a program says of itself, on whichever stream. */
+/**
+ * The first line of what a program says of itself, on whichever stream.
+ *
+ * @throws {Error} when it is not installed
+ */
 function versionOf(program: string, args: readonly string[]): string {
-  const text = execFileSync('sh', ['-c', '"$0" "$@" 2>&1', program, ...args], { encoding: 'utf8' })
-  return text.trim().split('\n')[0] ?? program
+  const { stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8' })
+  if (error !== undefined)
+    throw new Error(`${program} is needed and cannot be run: ${error.message}`)
+  return `${stdout}${stderr}`.trim().split('\n')[0] ?? program
 }

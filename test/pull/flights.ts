@@ -1,4 +1,5 @@
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import { type ErrorCode, RegistryError } from '../../src/oci/errors.ts'
 import { Flight, type FlightOptions } from '../../src/pull/flight.ts'
 import type { Ingest } from '../../src/store/ports.ts'
 import { seededBytes } from '../support/images.ts'
@@ -91,4 +92,12 @@ export function corrupted(bytes: Buffer, position: number): Buffer {
   const index = position < 0 ? wrong.length + position : position
   wrong.writeUInt8((wrong[index] ?? 0) ^ 0xff, index)
   return wrong
+}
+
+/** For `assert.rejects`: what a client can be told, with that code. */
+export function refusal(code: ErrorCode, status?: number): (error: unknown) => boolean {
+  return (error) => {
+    if (!(error instanceof RegistryError) || error.code !== code) throw error
+    return status === undefined || error.status === status
+  }
 }

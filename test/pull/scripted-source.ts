@@ -19,6 +19,8 @@ export interface SourceAnswer {
   readonly refuses?: UpstreamError
   /** Bytes a piece; default 64 KiB. */
   readonly pieceBytes?: number
+  /** Answers only then. */
+  readonly hold?: Barrier
   /** Waits there when so many bytes have been sent. */
   readonly stall?: { readonly after: number; readonly barrier: Barrier }
 }
@@ -39,11 +41,12 @@ export class ScriptedSource {
     const answer = this.#answers[Math.min(this.offsets.length, this.#answers.length - 1)]
     this.offsets.push(offset)
     await setImmediate()
+    await answer?.hold?.wait()
     if (answer === undefined) throw new Error('nothing is scripted')
     if (answer.refuses !== undefined) throw answer.refuses
     const start = answer.ranges === false ? 0 : offset
     if (start > 0 && start >= answer.body.length) throw pastEnd()
-    const body = Readable.from(pieces(answer, start), { objectMode: false })
+    const body = bodyOf(pieces(answer, start))
     this.open++
     body.once('close', () => this.open--)
     return { body, offset: start, size: answer.size }
@@ -63,18 +66,32 @@ function pastEnd(): UpstreamError {
   return upstreamError('failed', 416, 'protocol')
 }
 
+/** Unlike `Readable.from`, it is gone at once when it is destroyed, whatever its source waits for. */
+function bodyOf(source: AsyncGenerator<Buffer>): Readable {
+  return new Readable({
+    read() {
+      source.next().then(
+        ({ value, done }) => this.push(done === true ? null : value),
+        (error: Error) => this.destroy(error),
+      )
+    },
+  })
+}
+
 async function* pieces(answer: SourceAnswer, start: number): AsyncGenerator<Buffer> {
   const { body, cut, pieceBytes = 64 * 1024, stall } = answer
   const end = Math.min(body.length, start + (cut?.after ?? body.length))
-  let isStalled = false
-  for (let at = start; at < end; at += pieceBytes) {
-    if (stall !== undefined && !isStalled && at - start >= stall.after) {
-      isStalled = true
-      await stall.barrier.wait()
-    }
-    await setImmediate()
-    yield body.subarray(at, Math.min(at + pieceBytes, end))
-  }
+  const stand = stall === undefined ? end : Math.min(end, start + stall.after)
+  yield* split(body.subarray(start, stand), pieceBytes)
+  await stall?.barrier.wait()
+  yield* split(body.subarray(stand, end), pieceBytes)
   // As the transport names what undici reports of a body under way.
   if (cut?.by === 'reset') throw upstreamError('unreachable')
+}
+
+async function* split(bytes: Buffer, pieceBytes: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) {
+    await setImmediate()
+    yield bytes.subarray(at, at + pieceBytes)
+  }
 }

@@ -420,6 +420,9 @@ test('the raw client sends a path as it is, and header lines of one name', async
   assert.equal(request?.rawHeaders.filter((name) => name === 'accept').length, 2)
   const raw = await rawRequest(registry.port, 'GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n')
   assert.match(raw, /^HTTP\/1.1 200 OK\r\n/)
+  registry.script({ path: '/v2/' }, faults.chunked())
+  const chunked = await rawRequest(registry.port, 'GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n')
+  assert.match(chunked, /\r\n0\r\n\r\n$/)
   assert.match(await rawRequest(registry.port, 'GET /\x01 HTTP/1.1\r\n\r\n'), /^HTTP\/1.1 400/)
 })
 

@@ -103,7 +103,7 @@ export function readResponse(
 
 /**
  * Writes `text` to the port as it is and gathers what comes back until the server closes, or until
- * a response with Content-Length (or none) is whole.
+ * a response with Content-Length or a chunked body is whole. A HEAD needs `Connection: close`.
  */
 export function rawRequest(port: number, text: string | Buffer): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -125,6 +125,8 @@ export function rawRequest(port: number, text: string | Buffer): Promise<string>
 function isWhole(received: string): boolean {
   const end = received.indexOf('\r\n\r\n')
   if (end < 0) return false
-  const length = /\r\ncontent-length: *(\d+)/i.exec(received.slice(0, end + 2))?.[1]
+  const head = received.slice(0, end + 2)
+  if (/\r\ntransfer-encoding: *chunked/i.test(head)) return received.endsWith('0\r\n\r\n')
+  const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1]
   return length !== undefined && received.length >= end + 4 + Number(length)
 }

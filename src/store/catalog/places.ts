@@ -12,6 +12,8 @@ export class PlaceRows {
   readonly #select: Statement<[Place], number>
   readonly #insertUpstream: Statement<[Place]>
   readonly #insertRepository: Statement<[Place]>
+  readonly #selectPublicAt: Statement<[number], number | null>
+  readonly #updatePublicAt: Statement<[{ id: number; at: number | null }]>
 
   constructor(database: Database) {
     this.#select = database
@@ -29,6 +31,20 @@ export class PlaceRows {
        select id, :repository from upstreams where name = :upstream
        on conflict do nothing`,
     )
+    this.#selectPublicAt = database
+      .prepare<[number], number | null>('select public_at from repositories where id = ?')
+      .pluck()
+    this.#updatePublicAt = database.prepare(
+      'update repositories set public_at = :at where id = :id',
+    )
+  }
+
+  publicAt(id: number): number | undefined {
+    return this.#selectPublicAt.get(id) ?? undefined
+  }
+
+  setPublicAt(id: number, at: number | undefined): void {
+    this.#updatePublicAt.run({ id, at: at ?? null })
   }
 
   /** `undefined` when nothing was ever stored under it. */

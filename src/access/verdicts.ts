@@ -1,0 +1,75 @@
+import { LRUCache } from 'lru-cache'
+
+import type { Place } from '../store/ports.ts'
+import type { Identity } from '../upstream/ports.ts'
+import type { Verdict } from './proof.ts'
+
+const MAX_VERDICTS = 50_000
+
+interface Remembered {
+  readonly verdict: Verdict
+  readonly at: number
+  readonly until: number
+}
+
+/** Who was found to have a right where, and when. No secret is in it: a caller is its HMAC. */
+export class Verdicts {
+  readonly #monotonic: () => number
+  readonly #remembered = new LRUCache<string, Remembered>({ max: MAX_VERDICTS })
+  readonly #asking = new Map<string, Promise<Verdict>>()
+
+  /** @param monotonic milliseconds that a jump of the wall clock does not move */
+  constructor(monotonic: () => number) {
+    this.#monotonic = monotonic
+  }
+
+  /** The verdict that is remembered, else the question's answer: asked once, whoever asks meanwhile. */
+  async ask(
+    place: Place,
+    as: Identity,
+    question: () => Promise<Verdict>,
+    lifetimes: Readonly<Record<Verdict, number>>,
+  ): Promise<Verdict> {
+    const fresh = this.fresh(place, as)
+    if (fresh !== undefined) return fresh
+    const key = keyOf(place, as)
+    const asking = this.#asking.get(key)
+    if (asking !== undefined) return asking
+    const asked = question().then((verdict) => {
+      this.put(place, as, verdict, lifetimes[verdict])
+      return verdict
+    })
+    const mine = asked.finally(() => this.#asking.delete(key))
+    this.#asking.set(key, mine)
+    return mine
+  }
+
+  put(place: Place, as: Identity, verdict: Verdict, lifetimeMs: number): void {
+    const at = this.#monotonic()
+    this.#remembered.set(keyOf(place, as), { verdict, at, until: at + lifetimeMs })
+  }
+
+  fresh(place: Place, as: Identity): Verdict | undefined {
+    const known = this.#remembered.get(keyOf(place, as))
+    return known !== undefined && this.#monotonic() < known.until ? known.verdict : undefined
+  }
+
+  knows(place: Place, as: Identity): boolean {
+    return this.#remembered.has(keyOf(place, as))
+  }
+
+  /** Granted only by a grant that is no older than `maxAgeMs`. */
+  stale(place: Place, as: Identity, maxAgeMs: number): Verdict {
+    const known = this.#remembered.get(keyOf(place, as))
+    const isGood = known?.verdict === 'granted' && this.#monotonic() - known.at <= maxAgeMs
+    return isGood ? 'granted' : 'refused'
+  }
+
+  clear(): void {
+    this.#remembered.clear()
+  }
+}
+
+function keyOf({ upstream, repository }: Place, as: Identity): string {
+  return `${upstream}\n${repository}\n${as.kind === 'caller' ? as.fingerprint : as.kind}`
+}

@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+
+import { ALWAYS, EXPIRED, IMPATIENT } from '../support/app.ts'
+import { answer, type Fault, hangUp } from '../support/faults.ts'
+import { APP, codeOf, type Hub, startHub } from '../support/hub.ts'
+import { buildImage } from '../support/images.ts'
+
+const THROTTLED = answer(429, { 'retry-after': '77' }, 'slow down')
+
+test('51 a registry that limits requests is answered for from the cache, and then left alone', async () => {
+  await using hub = await startHub({ upstream: { tags: EXPIRED } })
+  await hub.app.get(`${APP}/manifests/v1`)
+  hub.registry.forget()
+  hub.registry.script({}, THROTTLED)
+  for (let i = 0; i < 3; i++) assertStale(hub, await hub.app.get(`${APP}/manifests/v1`))
+  assert.equal(hub.registry.countManifests('GET'), 0)
+  assert.equal(hub.registry.count(), 1, 'it rests for as long as it asked for')
+})
+
+test('52 a registry that limits requests and nothing cached is 503 with Retry-After', async () => {
+  await using hub = await startHub()
+  hub.registry.script({}, THROTTLED)
+  for (const path of ['manifests/v1', `blobs/${hub.blob.digest}`, 'tags/list']) {
+    const got = await hub.app.get(`${APP}/${path}`)
+    assert.equal(got.status, 503, path)
+    assert.equal(codeOf(got), 'TOOMANYREQUESTS')
+    const seconds = Number(got.headers['retry-after'])
+    assert.ok(seconds > 70 && seconds <= 77, String(seconds))
+  }
+  assert.equal(hub.registry.count(), 1)
+})
+
+const FAILURES: readonly (readonly [string, Fault, number])[] = [
+  ['500', answer(500), 502],
+  ['502', answer(502), 502],
+  ['503', answer(503), 502],
+  ['504', answer(504), 502],
+  ['418', answer(418), 502],
+  ['nothing', hangUp('fin'), 502],
+  ['a reset', hangUp('rst'), 502],
+]
+
+for (const [what, fault, status] of FAILURES) {
+  test(`53 a registry that answers ${what} and nothing cached is ${status}, with a reason`, async () => {
+    await using hub = await startHub({ upstream: { limits: IMPATIENT } })
+    hub.registry.script({}, fault)
+    await assertFails(hub, status)
+  })
+}
+
+test('53 a registry that does not answer is 504 within its time', async () => {
+  const limits = { ...IMPATIENT, headersTimeoutMs: 100 }
+  await using hub = await startHub({ upstream: { limits } })
+  const barrier = hub.registry.hold({})
+  await assertFails(hub, 504)
+  barrier.release()
+})
+
+test('53 a registry that is not there is 502, and one that comes back is used', async () => {
+  await using hub = await startHub({ upstream: { limits: IMPATIENT } })
+  const { port } = hub.registry
+  await hub.registry.close()
+  await assertFails(hub, 502)
+  await hub.registry.start(port)
+  assert.equal((await hub.app.get(`${APP}/manifests/v1`)).status, 200)
+})
+
+test('54 an expired tag of a registry that is down is served stale, and by digest as ever', async () => {
+  for (const fault of [answer(500), answer(503), hangUp('rst')]) {
+    await using hub = await startHub({ upstream: { tags: ALWAYS, limits: IMPATIENT } })
+    await pullAll(hub)
+    hub.registry.script({}, fault)
+    assertStale(hub, await hub.app.get(`${APP}/manifests/v1`))
+    const head = await hub.app.head(`${APP}/manifests/v1`)
+    assert.equal(head.status, 200)
+    const { digest, bytes } = hub.image.manifest
+    assert.deepEqual((await hub.app.get(`${APP}/manifests/${digest}`)).body, bytes)
+    const blob = await hub.app.get(`${APP}/blobs/${hub.blob.digest}`)
+    assert.equal(blob.headers['cache-status'], 'larder; hit')
+  }
+})
+
+test('54 a tag older than staleIfError is not served for a registry that is down', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  const upstream = { tags: ALWAYS, limits: IMPATIENT, staleIfErrorMs: 60_000 }
+  await using hub = await startHub({ upstream })
+  await hub.app.get(`${APP}/manifests/v1`)
+  hub.registry.script({}, answer(503))
+  t.mock.timers.tick(59_000)
+  const stale = await hub.app.get(`${APP}/manifests/v1`)
+  assert.equal(stale.status, 200)
+  assert.equal(stale.headers['age'], '59')
+  t.mock.timers.tick(2_000)
+  assert.equal((await hub.app.get(`${APP}/manifests/v1`)).status, 502)
+})
+
+test('54 what the registry says no to is not served stale under Always, but is by digest', async () => {
+  for (const [fault, status, code] of [
+    [answer(404), 404, 'MANIFEST_UNKNOWN'],
+    [answer(403), 403, 'DENIED'],
+  ] as const) {
+    await using hub = await startHub({ upstream: { tags: ALWAYS } })
+    await pullAll(hub)
+    hub.registry.script({}, fault)
+    const got = await hub.app.get(`${APP}/manifests/v1`)
+    assert.equal(got.status, status)
+    assert.equal(codeOf(got), code)
+    assert.equal((await hub.app.get(`${APP}/manifests/${hub.index.manifest.digest}`)).status, 200)
+    assert.equal((await hub.app.get(`${APP}/blobs/${hub.blob.digest}`)).status, 200)
+  }
+})
+
+test('55 what an offline cache does not have is 504 that says so, and nobody is asked', async () => {
+  await using hub = await startHub({ app: { offline: true } })
+  const paths = ['manifests/v1', `manifests/${hub.index.manifest.digest}`, 'tags/list']
+  for (const path of [...paths, `blobs/${hub.blob.digest}`, `referrers/${hub.blob.digest}`]) {
+    const got = await hub.app.get(`${APP}/${path}`)
+    assert.equal(got.status, 504, path)
+    const [error] = (JSON.parse(got.body.toString()) as { errors: { detail: object }[] }).errors
+    assert.deepEqual(error?.detail, { offline: true })
+    assert.equal((await hub.app.head(`${APP}/${path}`)).status, 504, path)
+  }
+  assert.equal(hub.registry.openConnections, 0)
+})
+
+test('56 an offline cache serves all of an image that was pulled before', async () => {
+  await using hub = await startHub({ upstream: { tags: ALWAYS } })
+  await pullAll(hub)
+  hub.registry.forget()
+  await hub.app.restart({ offline: true })
+  assert.equal((await hub.app.head(`${APP}/manifests/v1?ns=docker.io`)).status, 200)
+  await pullAll(hub)
+  const range = await hub.app.get(`${APP}/blobs/${hub.blob.digest}`, { range: 'bytes=1-2' })
+  assert.equal(range.status, 206)
+  const tags = await hub.app.get(`${APP}/tags/list`)
+  assert.equal(tags.status, 200)
+  assert.equal(hub.registry.count(), 0)
+})
+
+test('57 a tag that has moved costs one HEAD and one GET, and its old digest stays', async () => {
+  await using hub = await startHub({ upstream: { tags: EXPIRED } })
+  await hub.app.get(`${APP}/manifests/v1`)
+  const moved = buildImage({ seed: 'moved' })
+  hub.registry.add('library/app', moved, 'v1')
+  hub.registry.forget()
+  const got = await hub.app.get(`${APP}/manifests/v1`)
+  assert.deepEqual(got.body, moved.manifest.bytes)
+  const asked = hub.registry.requests.map(({ method, path }) => `${method} ${path}`)
+  assert.deepEqual(asked, [
+    `HEAD ${APP}/manifests/v1`,
+    `GET ${APP}/manifests/${moved.manifest.digest}`,
+  ])
+  const old = await hub.app.get(`${APP}/manifests/${hub.index.manifest.digest}`)
+  assert.deepEqual(old.body, hub.index.manifest.bytes)
+  assert.equal(hub.registry.count(), 2)
+})
+
+test('57 a tag that has not moved costs one HEAD, however many ask at once', async () => {
+  await using hub = await startHub({ upstream: { tags: ALWAYS } })
+  await hub.app.get(`${APP}/manifests/v1`)
+  hub.registry.forget()
+  const once = await hub.app.get(`${APP}/manifests/v1`)
+  assert.match(String(once.headers['cache-status']), /revalidated/)
+  assert.equal(once.headers['age'], '0')
+  const held = hub.registry.hold({ method: 'HEAD' })
+  const pulls = Array.from({ length: 10 }, () => hub.app.get(`${APP}/manifests/v1`))
+  await held.arrived()
+  const busy = async () =>
+    (await hub.app.samples()).some(
+      ({ name, value }) => name === 'larder_http_requests_in_flight' && value >= 10,
+    )
+  while (!(await busy()));
+  held.release()
+  for (const { status } of await Promise.all(pulls)) assert.equal(status, 200)
+  assert.deepEqual(
+    hub.registry.requests.map(({ method }) => method),
+    ['HEAD', 'HEAD'],
+  )
+})
+
+test('57 a registry that gives no digest to HEAD is asked with GET', async () => {
+  await using hub = await startHub({ upstream: { tags: ALWAYS } })
+  await hub.app.get(`${APP}/manifests/v1`)
+  hub.registry.script({ method: 'HEAD' }, answer(405))
+  assert.equal((await hub.app.get(`${APP}/manifests/v1`)).status, 200)
+  const moved = buildImage({ seed: 'moved' })
+  hub.registry.add('library/app', moved, 'v1')
+  assert.deepEqual((await hub.app.get(`${APP}/manifests/v1`)).body, moved.manifest.bytes)
+})
+
+test('58 a fresh tag costs nothing, until it is too old', async (t) => {
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  await using hub = await startHub()
+  await hub.app.get(`${APP}/manifests/v1`)
+  t.mock.timers.tick(3_599_000)
+  for (const ask of [hub.app.get, hub.app.head]) {
+    const got = await ask(`${APP}/manifests/v1`)
+    assert.equal(got.headers['cache-status'], 'larder; hit')
+    assert.equal(got.headers['age'], '3599')
+  }
+  assert.equal(hub.registry.count(), 1)
+  t.mock.timers.tick(2_000)
+  await hub.app.get(`${APP}/manifests/v1`)
+  assert.equal(hub.registry.count({ method: 'HEAD' }), 1)
+})
+
+test('58 what is fresh is so after a restart, too', async () => {
+  await using hub = await startHub()
+  await pullAll(hub)
+  hub.registry.forget()
+  await hub.app.restart()
+  await pullAll(hub)
+  assert.equal(hub.registry.count(), 0)
+})
+
+test('86 what the registry says of its quota is in the metrics and not in the answer', async () => {
+  await using hub = await startHub()
+  hub.registry.rateLimit = { limit: 100, remaining: 76, windowSeconds: 21_600 }
+  const got = await hub.app.get(`${APP}/manifests/v1`)
+  assert.equal(got.headers['ratelimit-remaining'], undefined)
+  const upstream = 'docker.io'
+  assert.equal(await hub.app.metric('larder_upstream_ratelimit_limit', { upstream }), 100)
+  assert.equal(await hub.app.metric('larder_upstream_ratelimit_remaining', { upstream }), 75)
+  assert.equal(await hub.app.metric('larder_upstream_ratelimit_window_seconds'), 21_600)
+})
+
+async function pullAll({ app, index, image, blob }: Hub): Promise<void> {
+  for (const path of [
+    'manifests/v1',
+    `manifests/${index.manifest.digest}`,
+    `manifests/${image.manifest.digest}`,
+    `blobs/${image.config.digest}`,
+    `blobs/${blob.digest}`,
+  ]) {
+    assert.equal((await app.get(`${APP}/${path}`)).status, 200, path)
+  }
+}
+
+function assertStale(hub: Hub, got: Awaited<ReturnType<Hub['app']['get']>>): void {
+  assert.equal(got.status, 200)
+  assert.deepEqual(got.body, hub.index.manifest.bytes)
+  assert.match(String(got.headers['cache-status']), /^larder; fwd=stale; detail=stale-if-error$/)
+  assert.match(String(got.headers['warning']), /^299 - "[ -~]+"$/)
+}
+
+/** Before the first byte, never 404, and with a reason that names no address. */
+async function assertFails({ app, blob, registry }: Hub, status: number): Promise<void> {
+  for (const path of ['manifests/v1', `blobs/${blob.digest}`, 'tags/list']) {
+    const got = await app.get(`${APP}/${path}`)
+    assert.equal(got.status, status, path)
+    assert.equal(codeOf(got), 'UPSTREAM_FAILED')
+    assert.doesNotMatch(got.body.toString(), /127\.0\.0\.1|http:|at .*\.ts/)
+    assert.equal((await app.head(`${APP}/${path}`)).status, status, path)
+  }
+  registry.forget()
+}
