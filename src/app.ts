@@ -13,6 +13,7 @@ import { Listener } from './listener.ts'
 import type { Logger } from './log.ts'
 import { Metrics, type StoreReadings } from './metrics.ts'
 import { Blobs, type Shelves } from './pull/blobs.ts'
+import { Epochs } from './pull/epochs.ts'
 import { Lists } from './pull/lists.ts'
 import { Manifests } from './pull/manifests.ts'
 import { Negatives } from './pull/negatives.ts'
@@ -22,6 +23,7 @@ import type { SqliteCatalog } from './store/catalog.ts'
 import { ChunkCache } from './store/chunks.ts'
 import { StoredContent } from './store/content.ts'
 import { acquireLock, type Lock } from './store/lock.ts'
+import type { Place } from './store/ports.ts'
 import { openCatalog } from './store/rebuild.ts'
 import { UsageRecorder } from './store/usage.ts'
 import { createRegistry } from './upstream/factory.ts'
@@ -70,7 +72,7 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   const metrics = new Metrics(version, names)
   const store = await openStore(config, logger, metrics)
   const upstreams = connect(options, metrics)
-  const { manifests, blobs, lists, negatives } = createPull(store, metrics, logger)
+  const { manifests, blobs, lists, epochs } = createPull(store, metrics, logger)
   const { catalog } = store
   const gate = new Gate({
     catalog,
@@ -78,13 +80,16 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     now: () => Date.now(),
   })
   const onChanged = async (target: Target, route: WriteRoute) => {
-    const place = { upstream: target.upstream.config.name, repository: target.repository }
-    negatives.forget(place)
-    await lists.forget(place)
-    if (route.kind === 'manifest') await manifests.forget(place, route.reference)
+    const place = placeOf(target)
+    epochs.begin(place)
+    if (route.kind === 'manifest') {
+      await lists.forget(place)
+      await manifests.forget(place, route.reference)
+    }
     if (route.kind === 'blob') await blobs.forget(place, route.digest)
   }
-  const passthrough = new Passthrough({ upstreams: upstreams.routes, onChanged })
+  const onChanging = (target: Target) => epochs.begin(placeOf(target))
+  const passthrough = new Passthrough({ upstreams: upstreams.routes, onChanging, onChanged })
   let draining = false
   const probes = new Probes([
     { name: 'shutdown', problem: () => (draining ? 'shutting down' : undefined) },
@@ -222,10 +227,12 @@ function createPull(store: Store, metrics: Metrics, logger: Logger) {
   const { blobs: files, shelves, catalog, usage, storeFailed } = store
   const now = () => Date.now()
   const negatives = new Negatives()
-  const shelf = new Shelf({ blobs: files, catalog, onStoreFailed: storeFailed, now })
+  const epochs = new Epochs()
+  const shelf = new Shelf({ blobs: files, catalog, epochs, onStoreFailed: storeFailed, now })
   const manifests = new Manifests({
     shelf,
     negatives,
+    epochs,
     onFetched: (upstream, bytes) => metrics.fetched(upstream, 'manifest', 'pull', bytes),
     onUsed: (digest) => usage.used(digest),
     now,
@@ -235,6 +242,7 @@ function createPull(store: Store, metrics: Metrics, logger: Logger) {
     shelves,
     catalog,
     negatives,
+    epochs,
     logger,
     events: {
       used: (digest) => usage.used(digest),
@@ -247,8 +255,12 @@ function createPull(store: Store, metrics: Metrics, logger: Logger) {
     },
     now,
   })
-  const lists = new Lists({ catalog, negatives, onStoreFailed: storeFailed, now })
-  return { manifests, blobs, lists, negatives }
+  const lists = new Lists({ catalog, negatives, epochs, onStoreFailed: storeFailed, now })
+  return { manifests, blobs, lists, epochs }
+}
+
+function placeOf({ upstream, repository }: Target): Place {
+  return { upstream: upstream.config.name, repository }
 }
 
 async function openFrontDoor({ auth }: Config): Promise<FrontDoor> {

@@ -52,10 +52,10 @@ export class Gate {
   /** The registry has just given something of `place` to `as`: that is as good as any proof. */
   async proved(upstream: Upstream, place: Place, as: Identity, { result }: Outcome): Promise<void> {
     if (result !== 'miss' && result !== 'revalidated') return
-    const isAnonymous = as.kind === 'anonymous' || upstream.config.credentials.length === 0
-    if (as.kind === 'caller') this.#verdicts.put(place, as, 'granted', GRANT_MS)
-    if (!isAnonymous || upstream.config.access === 'shared') return
-    await this.#learnPublic(place)
+    if (as.kind === 'caller') return this.#verdicts.put(place, as, 'granted', GRANT_MS)
+    const hasAccount = upstream.config.credentials.length > 0
+    const isAnonymous = as.kind === 'anonymous' || (as.kind === 'larder' && !hasAccount)
+    if (isAnonymous && upstream.config.access !== 'shared') await this.#learnPublic(place)
   }
 
   /** Rights may have changed. */

@@ -1,8 +1,14 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import { setImmediate } from 'node:timers/promises'
 
 /** A client that takes nothing for this long is let go, so that it holds nothing for longer. */
 const STALLED_MS = 60_000
+/**
+ * A client as fast as memory never makes us wait, and would keep everybody else waiting: after this
+ * many bytes in one go the others have a turn.
+ */
+const TURN_BYTES = 2 * 1024 * 1024
 
 /**
  * Writes `pieces` as the client takes them. What fails on the way destroys the connection: a cut is
@@ -16,11 +22,16 @@ export async function writeBody(
   onWritten: (bytes: number) => void,
 ): Promise<boolean> {
   try {
+    let turn = 0
     for await (const piece of pieces) {
       if (response.destroyed) return false
       const isRoomLeft = response.write(piece)
       onWritten(piece.byteLength)
       if (!isRoomLeft && !(await drained(response))) return false
+      turn += piece.byteLength
+      if (turn < TURN_BYTES) continue
+      turn = 0
+      await setImmediate()
     }
     return true
   } catch (error) {

@@ -16,6 +16,8 @@ export type WriteRoute = Extract<Route, { kind: 'manifest' | 'blob' | 'upload' }
 
 export interface PassthroughOptions {
   readonly upstreams: Upstreams
+  /** Told before the registry is. */
+  readonly onChanging: (target: Target) => void
   /** Told before the caller is, so that nobody can read what is no longer true. */
   readonly onChanged: (target: Target, route: WriteRoute) => Promise<void>
 }
@@ -78,7 +80,15 @@ export class Passthrough {
     delete request.headers.authorization
     if (authorization !== undefined) request.headers.authorization = authorization
     request.url = this.#path(exchange, target, route)
-    const answer = await this.#forward(exchange, origin, config)
+    this.#options.onChanging(target)
+    let answer: IncomingMessage | undefined
+    try {
+      answer = await this.#forward(exchange, origin, config)
+    } finally {
+      // Without an answer, or with a vague one, the registry may still have done it.
+      const status = answer?.statusCode ?? 500
+      if (status < 400 || status >= 500) await this.#options.onChanged(target, route)
+    }
     await this.#answer(exchange, target, route, answer, new URL(origin))
   }
 
@@ -132,7 +142,6 @@ export class Passthrough {
   ): Promise<void> {
     const status = answer.statusCode ?? 502
     const { allowPlainChallenge, name } = target.upstream.config
-    if (status < 300) await this.#options.onChanged(target, route)
     if (status === 401) {
       answer.resume()
       throw refused(isEncrypted(request) || allowPlainChallenge, name)

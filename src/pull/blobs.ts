@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import type { BlobStore, Catalog, Ingest, Place } from '../store/ports.ts'
 import type { Content } from './content.ts'
+import type { Epochs } from './epochs.ts'
 import { toRegistryError } from './failures.ts'
 import { Flight } from './flight.ts'
 import type { Negatives } from './negatives.ts'
@@ -27,6 +28,7 @@ export interface BlobsOptions {
   readonly shelves: Shelves
   readonly catalog: Catalog
   readonly negatives: Negatives
+  readonly epochs: Epochs
   readonly logger: Logger
   readonly events: BlobEvents
   /** Epoch milliseconds. */
@@ -131,16 +133,24 @@ export class Blobs {
   /** Else the registry must say that this repository has it, to this caller. */
   async #confirm(pull: Pull, digest: Digest): Promise<{ readonly size: number | undefined }> {
     const { upstream, place } = pull
-    const { negatives, catalog, events } = this.#options
-    const remote = await negatives.asked(keyOf(pull, 'blob', digest), () =>
+    const { negatives, epochs } = this.#options
+    const epoch = epochs.of(place)
+    const remote = await negatives.asked(keyOf(pull, String(epoch), digest), () =>
       upstream.registry.headBlob(place.repository, digest, pull),
     )
+    await this.#learnMember(place, digest, remote.size ?? -1, epoch)
+    return remote
+  }
+
+  /** What was asked before a write says nothing of the place after it. */
+  async #learnMember(place: Place, digest: Digest, size: number, epoch: number): Promise<void> {
+    const { catalog, epochs, events } = this.#options
+    if (epochs.of(place) !== epoch) return
     try {
-      await catalog.putMember(place, { digest, size: remote.size ?? -1, kind: 'blob' })
+      await catalog.putMember(place, { digest, size, kind: 'blob' })
     } catch (error) {
       events.storeFailed('member', error)
     }
-    return remote
   }
 
   /** Joins the flight under way, or starts one. */
@@ -175,8 +185,10 @@ export class Blobs {
   }
 
   async #depart(pull: Pull, digest: Digest): Promise<PulledBlob> {
-    return this.#options.negatives.asked(keyOf(pull, 'blob', digest), async () => {
-      const flight = this.#start(pull, digest)
+    const { negatives, epochs } = this.#options
+    const epoch = epochs.of(pull.place)
+    return negatives.asked(keyOf(pull, String(epoch), digest), async () => {
+      const flight = this.#start(pull, digest, epoch)
       const departure = { pull, flight }
       this.#departures.set(digest, departure)
       const leave = () => {
@@ -189,7 +201,7 @@ export class Blobs {
     })
   }
 
-  async #start(pull: Pull, digest: Digest): Promise<Flight> {
+  async #start(pull: Pull, digest: Digest, epoch: number): Promise<Flight> {
     const { upstream, place } = pull
     const { blobs, catalog, events } = this.#options
     const member = await catalog.getMember(place, digest, 'blob')
@@ -211,7 +223,10 @@ export class Blobs {
       },
     })
     flight.landed.then(
-      () => this.#land(pull, flight, member !== undefined),
+      async () => {
+        await this.#land(flight)
+        if (member === undefined) await this.#learnMember(place, digest, flight.size, epoch)
+      },
       (error: unknown) => this.#crash(pull, digest, error),
     )
     return flight
@@ -226,15 +241,13 @@ export class Blobs {
     }
   }
 
-  async #land(pull: Pull, flight: Flight, isMember: boolean): Promise<void> {
+  async #land(flight: Flight): Promise<void> {
     const { catalog, shelves, events, now } = this.#options
     const { digest, size } = flight
+    if (!flight.isStored) return
     try {
-      if (flight.isStored) {
-        await catalog.putBlob(digest, size, now())
-        shelves.remember(digest, size, flight.chunks)
-      }
-      if (!isMember) await catalog.putMember(pull.place, { digest, size, kind: 'blob' })
+      await catalog.putBlob(digest, size, now())
+      shelves.remember(digest, size, flight.chunks)
     } catch (error) {
       events.storeFailed('catalog', error)
     }

@@ -6,6 +6,7 @@ import { referrersTag } from '../oci/reference.ts'
 import type { Catalog, ListRecord, Place } from '../store/ports.ts'
 import { UpstreamError } from '../upstream/errors.ts'
 import { Coalescer } from './coalesce.ts'
+import type { Epochs } from './epochs.ts'
 import { isOutage, toRegistryError } from './failures.ts'
 import type { Negatives } from './negatives.ts'
 import { keyOf, type Outcome, type Pull } from './pull.ts'
@@ -21,6 +22,7 @@ export interface PulledList<Item> {
 export interface ListsOptions {
   readonly catalog: Catalog
   readonly negatives: Negatives
+  readonly epochs: Epochs
   readonly onStoreFailed: (operation: string, error: unknown) => void
   /** Epoch milliseconds. */
   readonly now: () => number
@@ -71,18 +73,19 @@ export class Lists {
     ask: () => Promise<readonly Item[]>,
     known: () => Promise<readonly Item[]>,
   ): Promise<PulledList<Item>> {
-    const { catalog, negatives, now } = this.#options
+    const { catalog, negatives, epochs, now } = this.#options
+    const epoch = epochs.of(pull.place)
     const record = await catalog.getList(pull.place, kind, key)
     const age = record && now() - record.checkedAt
     if (record && age !== undefined && age >= 0 && age <= LIST_FRESH_MS) {
       return { items: itemsOf(record), outcome: { result: 'hit', ageSeconds: seconds(age) } }
     }
-    const question = keyOf(pull, kind, key)
+    const question = keyOf(pull, String(epoch), kind, key)
     try {
       const { answer, isShared } = await this.#asked.ask(question, () =>
         negatives.asked(question, async () => {
           const body = JSON.stringify(await ask())
-          await this.#put(pull.place, kind, key, body)
+          if (epochs.of(pull.place) === epoch) await this.#put(pull.place, kind, key, body)
           return body
         }),
       )

@@ -1,12 +1,13 @@
 import type { Digest } from '../oci/digest.ts'
 import { type Manifest, parseManifest } from '../oci/manifest.ts'
 import { essence } from '../oci/media-types.ts'
-import type { Reference, Tag } from '../oci/reference.ts'
+import { formatReference, type Reference, type Tag } from '../oci/reference.ts'
 import type { Place, TagRecord } from '../store/ports.ts'
 import { UpstreamError } from '../upstream/errors.ts'
 import type { RemoteManifest } from '../upstream/ports.ts'
 import type { Upstream } from '../upstream/routing.ts'
 import { Coalescer } from './coalesce.ts'
+import type { Epochs } from './epochs.ts'
 import { isOutage, toRegistryError } from './failures.ts'
 import { freshness, TagRules } from './freshness.ts'
 import type { Negatives } from './negatives.ts'
@@ -20,6 +21,7 @@ export interface PulledManifest extends StoredManifest {
 export interface ManifestsOptions {
   readonly shelf: Shelf
   readonly negatives: Negatives
+  readonly epochs: Epochs
   readonly onFetched: (upstream: string, bytes: number) => void
   readonly onUsed: (digest: Digest) => void
   /** Epoch milliseconds. */
@@ -74,8 +76,10 @@ export class Manifests {
     if (freshness(rule, known.checkedAt, now()) === 'fresh') {
       return { ...here, outcome: { result: 'hit', ...this.#age(known) } }
     }
-    const question = () => this.#revalidate(pull, tag, known, here)
-    const { answer, isShared } = await this.#checks.ask(keyOf(pull, tag), question)
+    const epoch = this.#options.epochs.of(pull.place)
+    const question = () => this.#revalidate(pull, tag, known, here, epoch)
+    const key = keyOf(pull, String(epoch), tag)
+    const { answer, isShared } = await this.#checks.ask(key, question)
     return isShared && answer.outcome.result === 'miss' ? coalesced(answer) : answer
   }
 
@@ -85,6 +89,7 @@ export class Manifests {
     tag: Tag,
     known: TagRecord,
     here: StoredManifest,
+    epoch: number,
   ): Promise<PulledManifest> {
     const { shelf } = this.#options
     try {
@@ -93,7 +98,7 @@ export class Manifests {
       const { digest } = await registry.headManifest(pull.place.repository, reference, pull)
       const isSame = digest === known.digest
       const current = isSame ? here : await this.#getByDigest(pull, digest)
-      await shelf.putTag(pull.place, tag, digest)
+      await shelf.putTag(pull.place, tag, digest, epoch)
       return { ...current, outcome: { result: isSame ? 'revalidated' : 'miss', ageSeconds: 0 } }
     } catch (error) {
       if (!this.#mayServeStale(pull, tag, known, error)) throw error
@@ -117,16 +122,17 @@ export class Manifests {
   }
 
   async #fetch(pull: Pull, reference: Reference): Promise<PulledManifest> {
-    const { negatives } = this.#options
-    const key = keyOf(pull, reference.kind === 'tag' ? reference.tag : reference.digest)
+    const { negatives, epochs } = this.#options
+    const epoch = epochs.of(pull.place)
+    const key = keyOf(pull, String(epoch), formatReference(reference))
     const { answer, isShared } = await this.#fetches.ask(key, () =>
-      negatives.asked(key, () => this.#download(pull, reference)),
+      negatives.asked(key, () => this.#download(pull, reference, epoch)),
     )
     const pulled = { ...answer, outcome: { result: 'miss', ageSeconds: 0 } } as const
     return isShared ? coalesced(pulled) : pulled
   }
 
-  async #download(pull: Pull, reference: Reference): Promise<StoredManifest> {
+  async #download(pull: Pull, reference: Reference, epoch: number): Promise<StoredManifest> {
     const { shelf, onFetched } = this.#options
     const { place } = pull
     const { registry } = pull.upstream
@@ -138,7 +144,7 @@ export class Manifests {
     if (here === undefined) onFetched(place.upstream, remote.bytes.length)
     const manifest = parsed(place.upstream, remote)
     const tag = reference.kind === 'tag' ? reference.tag : undefined
-    return shelf.keep(place, manifest, remote, tag)
+    return shelf.keep(place, manifest, remote, tag, epoch)
   }
 
   #rulesOf(upstream: Upstream): TagRules {

@@ -1,8 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
-import type { Place } from '../store/ports.ts'
 import { UpstreamError } from '../upstream/errors.ts'
-import { keyPrefix } from './pull.ts'
 
 const MAX_ENTRIES = 10_000
 const UNKNOWN_MS = 10_000
@@ -27,7 +25,11 @@ export class RememberedError extends UpstreamError {
 export class Negatives {
   readonly #refusals = new LRUCache<string, UpstreamError>({ max: MAX_ENTRIES, ttl: UNKNOWN_MS })
 
-  /** Asks, unless the answer is known to be no. Keeps 404 for 10 s and refusals for 30 s. */
+  /**
+   * Asks, unless the answer is known to be no. Keeps 404 for 10 s and refusals for 30 s.
+   *
+   * @param key with the epoch in it, so that a write makes what was refused before it unknown
+   */
   async asked<Answer>(key: string, question: () => Promise<Answer>): Promise<Answer> {
     const refusal = this.#refusals.get(key)
     if (refusal !== undefined) throw new RememberedError(refusal)
@@ -39,14 +41,6 @@ export class Negatives {
         if (error.kind === 'denied') this.#refusals.set(key, error, { ttl: DENIED_MS })
       }
       throw error
-    }
-  }
-
-  /** Something was pushed there. */
-  forget(place: Place): void {
-    const prefix = keyPrefix(place)
-    for (const key of this.#refusals.keys()) {
-      if (key.startsWith(prefix)) this.#refusals.delete(key)
     }
   }
 

@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import { MAX_MANIFEST_BYTES, type Manifest } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { BlobStore, Catalog, Child, Place, TagRecord } from '../store/ports.ts'
+import type { Epochs } from './epochs.ts'
 import { keyPrefix } from './pull.ts'
 
 /** Manifests are small and asked for by every node of a rollout: they are served from memory. */
@@ -20,6 +21,7 @@ export interface StoredManifest {
 export interface ShelfOptions {
   readonly blobs: BlobStore
   readonly catalog: Catalog
+  readonly epochs: Epochs
   readonly onStoreFailed: (operation: string, error: unknown) => void
   /** Epoch milliseconds. */
   readonly now: () => number
@@ -43,9 +45,10 @@ export class Shelf {
     const key = keyOf(place, digest)
     const remembered = this.#manifests.get(key)
     if (remembered !== undefined) return remembered
+    const epoch = this.#options.epochs.of(place)
     const member = await this.#options.catalog.getMember(place, digest, 'manifest')
     const stored = member && (await this.read(digest))
-    if (stored !== undefined) this.#manifests.set(key, stored)
+    if (stored !== undefined && this.#isCurrent(place, epoch)) this.#manifests.set(key, stored)
     return stored
   }
 
@@ -57,27 +60,34 @@ export class Shelf {
     return bytes && { digest, mediaType: record.mediaType, bytes }
   }
 
-  /** Stores bytes that were verified, and what they say; without a disk, only in memory. */
+  /**
+   * Stores bytes that were verified, and what they say; without a disk, only in memory.
+   *
+   * @param epoch when they were asked for: what is not of today is given back, but not kept
+   */
   async keep(
     place: Place,
     manifest: Manifest,
     { digest, bytes }: { readonly digest: Digest; readonly bytes: Buffer },
     tag: Tag | undefined,
+    epoch: number,
   ): Promise<StoredManifest> {
     const { blobs, catalog, onStoreFailed, now } = this.#options
     const checkedAt = now()
     const { mediaType, artifactType, annotations } = manifest
+    const stored = { digest, mediaType, bytes }
     const subject = manifest.subject?.digest
     const record = { digest, mediaType, size: bytes.length, subject, artifactType, annotations }
     try {
       await blobs.put(digest, bytes)
+      if (!this.#isCurrent(place, epoch)) return stored
       const tagged = tag === undefined ? undefined : { tag, checkedAt }
       await catalog.putManifest(place, record, childrenOf(manifest), tagged)
       await catalog.putBlob(digest, bytes.length, checkedAt)
     } catch (error) {
       onStoreFailed('manifest', error)
     }
-    const stored = { digest, mediaType, bytes }
+    if (!this.#isCurrent(place, epoch)) return stored
     this.#manifests.set(keyOf(place, digest), stored)
     if (tag !== undefined) this.#tags.set(keyOf(place, tag), { digest, checkedAt })
     return stored
@@ -87,13 +97,15 @@ export class Shelf {
     const key = keyOf(place, tag)
     const remembered = this.#tags.get(key)
     if (remembered !== undefined) return remembered
+    const epoch = this.#options.epochs.of(place)
     const record = await this.#options.catalog.getTag(place, tag)
-    if (record !== undefined) this.#tags.set(key, record)
+    if (record !== undefined && this.#isCurrent(place, epoch)) this.#tags.set(key, record)
     return record
   }
 
-  /** The registry has just said that the tag means this digest. */
-  async putTag(place: Place, tag: Tag, digest: Digest): Promise<void> {
+  /** The registry, asked in `epoch`, has said that the tag means this digest. */
+  async putTag(place: Place, tag: Tag, digest: Digest, epoch: number): Promise<void> {
+    if (!this.#isCurrent(place, epoch)) return
     const record = { digest, checkedAt: this.#options.now() }
     this.#tags.set(keyOf(place, tag), record)
     try {
@@ -116,6 +128,10 @@ export class Shelf {
   async forgetManifest(place: Place, digest: Digest): Promise<void> {
     this.#manifests.delete(keyOf(place, digest))
     await this.#options.catalog.deleteMember(place, digest, 'manifest')
+  }
+
+  #isCurrent(place: Place, epoch: number): boolean {
+    return this.#options.epochs.of(place) === epoch
   }
 }
 

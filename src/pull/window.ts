@@ -40,6 +40,8 @@ export class Window {
   #writing: Promise<void> | undefined
   #room = Promise.withResolvers<void>()
   #closeWhenLeft: (() => Promise<void>) | undefined
+  /** What is not in memory can be read no more. */
+  #isClosed = false
 
   constructor(ingest: Ingest | undefined, onStoreFailed: (error: unknown) => void) {
     this.#ingest = ingest
@@ -68,7 +70,7 @@ export class Window {
   /** Whether a reader that starts at `position` can be given every byte from there. */
   holds(position: number): boolean {
     // Chunks leave in order, so the first that is not in the file tells of those after it.
-    const first = Math.max(position, this.#written)
+    const first = this.#isClosed ? position : Math.max(position, this.#written)
     return first >= this.#received || this.chunks.has(indexOf(first))
   }
 
@@ -155,7 +157,10 @@ export class Window {
       // A file that has refused once lacks bytes, whatever its name says.
       if (this.#isStored) await this.#ingest?.commit()
     })
-    const close = () => this.#attempt(() => this.#ingest?.[this.#isStored ? 'close' : 'discard']())
+    const close = () => {
+      this.#isClosed = true
+      return this.#attempt(() => this.#ingest?.[this.#isStored ? 'close' : 'discard']())
+    }
     if (this.#followers.size === 0) return close()
     this.#closeWhenLeft = close
   }

@@ -10,6 +10,7 @@ import type { Dispatchers } from './dispatchers.ts'
 import { UpstreamError } from './errors.ts'
 import { type Headers, headerOf } from './headers.ts'
 import type { RequestKind, UpstreamObserver } from './observer.ts'
+import { abortable } from './signal.ts'
 
 const MAX_REDIRECTS = 5
 
@@ -106,7 +107,7 @@ export class Transport {
     let code = '0'
     const deadline = this.#startDeadline(request.signal)
     try {
-      const answer = await dispatchers.for(url).request({
+      const pending = dispatchers.for(url).request({
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
         method: request.method,
@@ -120,6 +121,8 @@ export class Transport {
         ...(request.body === undefined ? {} : { body: request.body }),
         signal: deadline.signal,
       })
+      // undici heeds the signal of a request only once it has a connection.
+      const answer = await abortable(pending, deadline.signal)
       code = String(answer.statusCode)
       // The reader has its own listener; this one is for bodies that are dropped.
       answer.body.on('error', ignore)

@@ -56,6 +56,19 @@ test('17 a blob is still warm after a restart', async () => {
   assert.equal(hub.registry.countBlobs(), 1)
 })
 
+test('17 whoever asks right after a download costs the registry nothing', async () => {
+  await using hub = await startHub()
+  for (let i = 0; i < 20; i++) {
+    const bytes = seededBytes(`right after ${i}`, 100_000)
+    const digest = hub.registry.content.putBlob('library/app', bytes)
+    await hub.app.get(`${APP}/blobs/${digest}`)
+    const next = await hub.app.get(`${APP}/blobs/${digest}`)
+    assert.equal(next.headers['cache-status'], 'larder; hit')
+    assert.ok(next.body.equals(bytes))
+  }
+  assert.equal(hub.registry.count(), 20)
+})
+
 test('18 the empty blob says that it is empty, cold and warm', async () => {
   await using hub = await startHub()
   for (const state of ['cold', 'warm']) {

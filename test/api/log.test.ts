@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
-import type { TestApp } from '../support/app.ts'
+import { IMPATIENT, type TestApp } from '../support/app.ts'
 import { answer, challenge, hangUp } from '../support/faults.ts'
 import type { ClientResponse } from '../support/http-client.ts'
 import { rawRequest, send } from '../support/http-client.ts'
@@ -96,6 +96,7 @@ test('no secret is in the log, the metrics, an answer or a file', async () => {
       access: 'caller',
       allowPlainChallenge: true,
       writes: 'passthrough',
+      limits: IMPATIENT,
       credentials: [
         {
           kind: 'password',

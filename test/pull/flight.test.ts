@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { setImmediate } from 'node:timers/promises'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 
 import { EMPTY_SHA256 } from '../../src/oci/digest.ts'
 import { ContentMismatchError } from '../../src/oci/errors.ts'
@@ -147,7 +147,10 @@ test('a registry that ignores the range sends again what is here, and it is skip
 test('a refusal before the first byte is not asked again: the client below has retried', async () => {
   const { digest } = sampleBlob(10)
   for (const kind of ['unknown', 'denied', 'unreachable', 'failed'] as const) {
-    const { flight, source } = depart(digest, { body: Buffer.alloc(0), refuses: upstreamError(kind) })
+    const { flight, source } = depart(digest, {
+      body: Buffer.alloc(0),
+      refuses: upstreamError(kind),
+    })
     await assert.rejects(flight.opened, (error) => (error as UpstreamError).kind === kind)
     assert.deepEqual(source.offsets, [0])
   }

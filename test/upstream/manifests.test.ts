@@ -265,9 +265,18 @@ test('a request that waits for a free connection does not wait for ever', async 
   })
   const options = { ...AS_LARDER, offset: 0 }
   const blob = await client.registry.openBlob(REPOSITORY, MANIFEST.digest, options)
-  const pull = client.registry.getManifest(REPOSITORY, LATEST, AS_LARDER)
-  await assert.rejects(pull, failure('timeout', 'timeout'))
+  const pull = (signal?: AbortSignal) =>
+    client.registry.getManifest(REPOSITORY, LATEST, {
+      ...AS_LARDER,
+      ...(signal === undefined ? {} : { signal }),
+    })
+  await assert.rejects(pull(), failure('timeout', 'timeout'))
+  const controller = new AbortController()
+  const left = pull(controller.signal)
+  controller.abort(new Error('left'))
+  await assert.rejects(left, /left/)
   assert.equal(server.count({ path: /manifests/ }), 0)
+  assert.equal(blob.body.destroyed, false, 'the connection was never free')
   blob.body.destroy()
   barrier.release()
 })
