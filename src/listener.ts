@@ -40,11 +40,13 @@ export class Listener {
       tls === undefined
         ? createHttpServer(LIMITS, handler)
         : createHttpsServer({ ...LIMITS, ...readTls(tls) }, handler)
-    // An error in a request that cannot be parsed must not reach a handler.
-    this.#server.on('clientError', (_error, socket) => {
-      if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+    // What is not HTTP never reaches a handler, and is told so all the same.
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      if (socket.writable && error.code !== 'ECONNRESET') socket.end(refusal(error.code))
       else socket.destroy()
     })
+    // Nothing that could be expected of a cache is done before the body is read.
+    this.#server.on('checkExpectation', handler)
   }
 
   /** @throws {Error} with `code` EADDRINUSE, EACCES, … */
@@ -98,6 +100,20 @@ export class Listener {
     }, TLS_LOOK_MS)
     this.#tlsTimer.unref()
   }
+}
+
+function refusal(code: string | undefined): string {
+  const [status, message] =
+    code === 'HPE_HEADER_OVERFLOW'
+      ? ['431 Request Header Fields Too Large', 'the request headers are too large']
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408 Request Timeout', 'the request took too long']
+        : ['400 Bad Request', 'the request is not HTTP']
+  const body = JSON.stringify({ errors: [{ code: 'UNSUPPORTED', message }] })
+  return (
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\n` +
+    `Content-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
+  )
 }
 
 function readTls({ certFile, keyFile, clientCaFile }: TlsFiles) {

@@ -20,6 +20,7 @@ import { Exchange } from './exchange.ts'
 import { serveReferrers, serveTags } from './lists.ts'
 import { serveManifest } from './manifests.ts'
 import type { Passthrough, WriteRoute } from './passthrough.ts'
+import { servePing } from './ping.ts'
 import type { Probes } from './probes.ts'
 import { parseRoute, type Route } from './route.ts'
 
@@ -71,7 +72,7 @@ async function serve(options: ApiOptions, exchange: Exchange, route: Route): Pro
   const caller = await options.frontDoor.enter(exchange.request)
   if (route.kind === 'ping') {
     refuseWrites(exchange, false)
-    return ping(exchange)
+    return servePing(exchange, caller, options.upstreams)
   }
   const target = options.upstreams.resolve(route.address.ns, route.address.name)
   exchange.aimedAt(target, referenceOf(route))
@@ -106,14 +107,6 @@ async function serveContent(
     default:
       return route satisfies never
   }
-}
-
-/** distribution-spec v1.1.1 "Determining Support". The body is what distribution says. */
-function ping({ response, isHead }: Exchange): void {
-  response.setHeader('Content-Type', 'application/json')
-  response.setHeader('Content-Length', 2)
-  response.writeHead(200)
-  response.end(isHead ? undefined : '{}')
 }
 
 function write(

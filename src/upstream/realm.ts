@@ -1,5 +1,3 @@
-import { isLoopbackHost } from './addresses.ts'
-
 /** Registries whose token server has another host, by name. Nobody else may name a foreign one. */
 const KNOWN_REALMS: ReadonlyMap<string, readonly string[]> = new Map([
   ['https://registry-1.docker.io', ['https://auth.docker.io']],
@@ -9,7 +7,7 @@ const KNOWN_REALMS: ReadonlyMap<string, readonly string[]> = new Map([
 
 /**
  * The token endpoint that a challenge names, if credentials for `endpoint` may go there: its own
- * origin, a known one, one the operator trusts, or, on a machine by itself, any of that machine.
+ * origin, over TLS its own host, a known one, or one the operator trusts.
  * Anything else would let a registry collect the passwords of another.
  */
 export function approveRealm(
@@ -26,7 +24,10 @@ export function approveRealm(
     url.origin === endpoint.origin ||
     trustedRealms.some((trusted) => originOf(trusted) === url.origin) ||
     (KNOWN_REALMS.get(endpoint.origin)?.includes(url.origin) ?? false) ||
-    (isLoopbackHost(endpoint.hostname) && isLoopbackHost(url.hostname))
+    // The certificate shows that it is the same host: GitLab's registry is at a port of its own.
+    (url.protocol === 'https:' &&
+      endpoint.protocol === 'https:' &&
+      url.hostname === endpoint.hostname)
   return approved ? url : undefined
 }
 

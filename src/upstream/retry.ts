@@ -47,6 +47,8 @@ export class Retry {
     const { clock, observe, upstream, connectTimeoutMs, sleep } = this.#options
     const endsAt = clock.elapsed() + connectTimeoutMs * endpoints.length
     const errors = new Map<E, UpstreamError>()
+    // Who has failed just now gets one try, so that a dead registry costs a miss no waiting.
+    const patient = new Set(endpoints.filter((one) => !this.#isFailing(one)))
     let candidates = this.#inOrder(endpoints)
     for (let round = 0; ; round++) {
       for (const endpoint of candidates) {
@@ -57,7 +59,7 @@ export class Retry {
         errors.set(endpoint, error)
         if (endpoint.authoritative && isFinal(error)) throw error
       }
-      candidates = candidates.filter((one) => isWorthRepeating(errors.get(one)))
+      candidates = candidates.filter((one) => patient.has(one) && isWorthRepeating(errors.get(one)))
       const delayMs = this.#delay(round, candidates, errors)
       const late = clock.elapsed() + delayMs > endsAt
       if (round === MAX_RETRIES || candidates.length === 0 || late) throw worst(errors)
@@ -84,8 +86,12 @@ export class Retry {
   }
 
   #inOrder<E extends RetryEndpoint>(endpoints: readonly E[]): readonly E[] {
-    const failing = (one: E) => this.#failing.remaining(one.key) > 0
+    const failing = (one: E) => this.#isFailing(one)
     return [...endpoints.filter((one) => !failing(one)), ...endpoints.filter(failing)]
+  }
+
+  #isFailing({ key }: RetryEndpoint): boolean {
+    return this.#failing.remaining(key) > 0
   }
 
   /** A kept connection that the registry had just closed is no reason to wait. */

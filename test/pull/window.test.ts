@@ -105,7 +105,7 @@ test('what the disk has refused once is never committed', async () => {
     const follower = window.follow(0)
     await feed(window, bytes)
     await window.commit()
-    assert.ok(readAll(window, 0, bytes.length))
+    assert.ok((await readAll(window, 0, bytes.length)).equals(bytes))
     follower.leave()
     await setImmediate()
     assert.equal(ingest.committed, undefined)

@@ -175,11 +175,12 @@ test('what the operator typed may be anywhere', async () => {
   assert.equal(policy.isOwn(new URL('https://169.254.0.1:443/')), true)
 })
 
-test('a realm is the own origin, a known one, a trusted one, or loopback with loopback', () => {
+test('a realm is the own origin, over TLS the own host, a known one or a trusted one', () => {
   const cases: readonly [realm: string, endpoint: string, approved: boolean][] = [
     ['https://r.example/token', 'https://r.example', true],
     ['https://r.example:443/token', 'https://r.example/prefix', true],
-    ['https://r.example:8443/token', 'https://r.example', false],
+    ['https://r.example:8443/token', 'https://r.example', true],
+    ['http://r.example:8080/token', 'http://r.example', false],
     ['http://r.example/token', 'https://r.example', false],
     ['http://r.example/token', 'http://r.example', true],
     ['https://auth.r.example/token', 'https://r.example', false],
@@ -190,7 +191,9 @@ test('a realm is the own origin, a known one, a trusted one, or loopback with lo
     ['https://auth.docker.io.evil.example/token', 'https://registry-1.docker.io', false],
     ['https://trusted.example/t', 'https://r.example', true],
     ['https://trusted.example:444/t', 'https://r.example', false],
-    ['http://127.0.0.1:5001/t', 'http://localhost:5000', true],
+    ['http://127.0.0.1:5001/t', 'http://localhost:5000', false],
+    ['http://127.0.0.1:5001/t', 'http://127.0.0.1:5000', false],
+    ['http://127.0.0.1:5001/t', 'http://127.0.0.1:5001', true],
     ['http://127.0.0.1:5001/t', 'http://r.example', false],
     ['https://127.0.0.1:5001/t', 'https://r.example', false],
   ]
