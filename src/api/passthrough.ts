@@ -76,7 +76,8 @@ export class Passthrough {
     const actions = exchange.request.method === 'DELETE' ? 'pull,push,delete' : 'pull,push'
     const { origin, authorization } = await registry.authorize(target.repository, actions, as)
     const { request } = exchange
-    for (const name of HOP_BY_HOP) delete request.headers[name]
+    const named = request.headers.connection?.toLowerCase().split(/[\s,]+/) ?? []
+    for (const name of [...named, ...HOP_BY_HOP]) delete request.headers[name]
     delete request.headers.authorization
     if (authorization !== undefined) request.headers.authorization = authorization
     request.url = this.#path(exchange, target, route)

@@ -168,7 +168,7 @@ export class Window {
   /** The flight has failed, so no reader comes back: the part is kept to be resumed, or removed. */
   async abandon(isPartGood: boolean): Promise<void> {
     await this.#writing
-    const isKept = isPartGood && this.#isStored
+    const isKept = isPartGood && this.#isStored && this.#received > 0
     if (isKept) await this.#attempt(() => this.#appendUpTo(this.#received))
     await this.#attempt(() => this.#ingest?.[isKept ? 'close' : 'discard']())
   }

@@ -6,7 +6,7 @@ import type { FaultRegistryOptions } from '../support/fault-registry.ts'
 import { answer, challenge, type Fault } from '../support/faults.ts'
 import { APP, codeOf, type Hub, startHub } from '../support/hub.ts'
 import type { AuthOptions } from '../support/registry-auth.ts'
-import { ScriptedServer } from '../support/scripted-server.ts'
+import { type RecordedRequest, ScriptedServer } from '../support/scripted-server.ts'
 
 const TOKENS = { kind: 'token', users: { larder: 'secret' } } as const satisfies AuthOptions
 
@@ -81,8 +81,7 @@ test('47 whatever the form of the challenge, the token for this repository is as
     const fault: Fault = (delivery, request) => {
       challenge(...form(hub.registry.auth.realm))(delivery, request)
     }
-    const where = ({ headers }: { headers: { authorization?: string } }) =>
-      headers.authorization === undefined
+    const where = ({ headers }: RecordedRequest) => headers.authorization === undefined
     hub.registry.script({ path: /^\/v2\//, where }, fault)
     const got = await hub.app.get(`${APP}/manifests/v1`)
     assert.equal(got.status, 200, form('R').join(' | '))
