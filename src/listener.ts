@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 import type { Address, TlsFiles } from './config/config.ts'
 
@@ -31,18 +32,26 @@ export interface ListenerOptions {
 export class Listener {
   readonly #server: Server | HttpsServer
   readonly #options: ListenerOptions
+  readonly #answering = new WeakSet<Duplex>()
   #tlsTimer: NodeJS.Timeout | undefined
 
   constructor(options: ListenerOptions) {
     this.#options = options
-    const { tls, handler } = options
+    const { tls } = options
+    const handler: RequestListener = (request, response) => {
+      this.#answering.add(request.socket)
+      response.once('close', () => this.#answering.delete(request.socket))
+      options.handler(request, response)
+    }
     this.#server =
       tls === undefined
         ? createHttpServer(LIMITS, handler)
         : createHttpsServer({ ...LIMITS, ...readTls(tls) }, handler)
     // What is not HTTP never reaches a handler, and is told so all the same.
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      if (socket.writable && error.code !== 'ECONNRESET') socket.end(refusal(error.code))
+      const mayAnswer = socket.writable && error.code !== 'ECONNRESET'
+      // While an answer is being sent, another would become a part of its body.
+      if (mayAnswer && !this.#answering.has(socket)) socket.end(refusal(error.code))
       else socket.destroy()
     })
     // Nothing that could be expected of a cache is done before the body is read.

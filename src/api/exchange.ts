@@ -96,13 +96,20 @@ export class Exchange {
   failed(error: unknown): void {
     const cause = error instanceof RegistryError ? error.cause : error
     this.#problem = (cause instanceof Error ? cause : (error as Error))?.message
-    this.#result = resultOf(error)
+    const result = this.#resultOf(error)
+    this.#result = result
     if (!this.response.headersSent && this.#target !== undefined) {
-      this.response.setHeader('Cache-Status', FAILURE_STATUS[this.#result])
+      this.response.setHeader('Cache-Status', FAILURE_STATUS[result])
     }
     if (error instanceof RegistryError) return
     const stack = error instanceof Error ? error.stack : String(error)
     this.#options.logger.error({ request: this.id, stack }, 'unexpected error')
+  }
+
+  /** A range that cannot be satisfied is the caller's mistake about bytes that were found. */
+  #resultOf(error: unknown): PullResult {
+    const isRange = error instanceof RegistryError && error.status === 416
+    return isRange && this.#outcome !== undefined ? this.#outcome.result : resultOf(error)
   }
 
   #finish(): void {

@@ -176,8 +176,9 @@ export class Flight implements Content {
       }
     } catch (error) {
       this.#failure = error as Error
-      this.#opening.reject(error)
       await this.#window.abandon(!(error instanceof ContentMismatchError))
+      // Only now: who is told at once asks again at once, and must not come upon this flight.
+      this.#opening.reject(error)
       throw error
     } finally {
       clearTimeout(this.#trickle)
@@ -227,7 +228,7 @@ export class Flight implements Content {
     const { signal } = this.#abort
     signal.throwIfAborted()
     const remote = await this.#options.open(offset, signal).catch((error: unknown) => {
-      throw isPastEnd(error) ? this.#wrongSize(`at least ${offset}`) : error
+      throw offset > 0 && isNoWayOn(error) ? this.#wrongSize(`at least ${offset}`) : error
     })
     remote.body.once('error', () => undefined)
     if (attempt > 0) this.#options.events.resumed()
@@ -348,7 +349,10 @@ function isWorthResuming(error: unknown): boolean {
   return !(error instanceof ContentMismatchError || error instanceof AbandonedError)
 }
 
-/** The part is longer than the blob: one of the two is not what it says. */
-function isPastEnd(error: unknown): boolean {
-  return error instanceof UpstreamError && error.status === 416
+/**
+ * The part is as long as the blob or longer, or the registry botches ranges. To keep the part would
+ * be to ask for the same again for ever.
+ */
+function isNoWayOn(error: unknown): boolean {
+  return error instanceof UpstreamError && (error.status === 416 || error.kind === 'invalid')
 }

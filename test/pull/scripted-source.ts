@@ -62,8 +62,9 @@ export function upstreamError(
   return new UpstreamError(kind, { upstream: 'test', reason, message: `it is ${kind}`, ...known })
 }
 
+/** What the client makes of a 416. */
 function pastEnd(): UpstreamError {
-  return upstreamError('failed', 416, 'protocol')
+  return upstreamError('invalid', undefined, 'protocol')
 }
 
 /** Unlike `Readable.from`, it is gone at once when it is destroyed, whatever its source waits for. */

@@ -115,9 +115,15 @@ export async function assertStoreRight({ app }: Site, missing: readonly Digest[]
   for (const digest of missing) assert.equal(found.has(encodedOf(digest)), false)
 }
 
-/** Names in `ingest/`: what is begun and not finished. */
-export async function partsOf({ app }: Site): Promise<readonly string[]> {
-  return readdir(join(app.dataDir, 'ingest'))
+/** Settles when no download is under way: a client has its last byte before the disk has. */
+export async function allLanded({ app }: Site): Promise<void> {
+  while ((await app.metric('larder_inflight_fetches')) > 0);
+}
+
+/** Names in `ingest/` once all have landed: what was begun and not finished. */
+export async function partsOf(site: Site): Promise<readonly string[]> {
+  await allLanded(site)
+  return readdir(join(site.app.dataDir, 'ingest'))
 }
 
 /** The stranger was never shown anything, and the log keeps the secret. */

@@ -12,7 +12,7 @@ export class PlaceRows {
   readonly #select: Statement<[Place], number>
   readonly #insertUpstream: Statement<[Place]>
   readonly #insertRepository: Statement<[Place]>
-  readonly #selectPublicAt: Statement<[number], number | null>
+  readonly #selectPublicAt: Statement<[{ id: number }], number | null>
   readonly #updatePublicAt: Statement<[{ id: number; at: number | null }]>
 
   constructor(database: Database) {
@@ -32,7 +32,7 @@ export class PlaceRows {
        on conflict do nothing`,
     )
     this.#selectPublicAt = database
-      .prepare<[number], number | null>('select public_at from repositories where id = ?')
+      .prepare<[{ id: number }], number | null>('select public_at from repositories where id = :id')
       .pluck()
     this.#updatePublicAt = database.prepare(
       'update repositories set public_at = :at where id = :id',
@@ -40,7 +40,7 @@ export class PlaceRows {
   }
 
   publicAt(id: number): number | undefined {
-    return this.#selectPublicAt.get(id) ?? undefined
+    return this.#selectPublicAt.get({ id }) ?? undefined
   }
 
   setPublicAt(id: number, at: number | undefined): void {
