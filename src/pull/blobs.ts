@@ -188,7 +188,7 @@ export class Blobs {
     const { negatives, epochs } = this.#options
     const epoch = epochs.of(pull.place)
     return negatives.asked(keyOf(pull, String(epoch), digest), async () => {
-      const flight = this.#start(pull, digest, epoch)
+      const flight = this.#start(pull, digest)
       const departure = { pull, flight }
       this.#departures.set(digest, departure)
       const leave = () => {
@@ -197,11 +197,14 @@ export class Blobs {
       flight.then((one) => one.landed.catch(() => undefined).finally(leave), leave)
       const content = await flight
       await content.opened
+      if (!(await this.#isMember(pull, digest))) {
+        await this.#learnMember(pull.place, digest, content.size, epoch)
+      }
       return { content, source: 'upstream', outcome: { result: 'miss' } }
     })
   }
 
-  async #start(pull: Pull, digest: Digest, epoch: number): Promise<Flight> {
+  async #start(pull: Pull, digest: Digest): Promise<Flight> {
     const { upstream, place } = pull
     const { blobs, catalog, events } = this.#options
     const member = await catalog.getMember(place, digest, 'blob')
@@ -223,10 +226,7 @@ export class Blobs {
       },
     })
     flight.landed.then(
-      async () => {
-        await this.#land(flight)
-        if (member === undefined) await this.#learnMember(place, digest, flight.size, epoch)
-      },
+      () => this.#land(flight),
       (error: unknown) => this.#crash(pull, digest, error),
     )
     return flight
