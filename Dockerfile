@@ -10,7 +10,7 @@ WORKDIR /app
 # By themselves, so that a changed source file does not install everything again.
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json ./
 COPY src ./src
 # `npm prune` also removes the `node` package, which only gives checkouts their Node.
 RUN npm run build && npm prune --omit=dev && chmod 755 dist/main.js

@@ -26,6 +26,7 @@ import { acquireLock, type Lock } from './store/lock.ts'
 import type { Place } from './store/ports.ts'
 import { openCatalog } from './store/rebuild.ts'
 import { UsageRecorder } from './store/usage.ts'
+import type { ProgramSettings } from './upstream/credentials/sources.ts'
 import { createRegistry } from './upstream/factory.ts'
 import { OfflineRegistry } from './upstream/offline.ts'
 import type { ProxyEnvironment } from './upstream/proxy-rules.ts'
@@ -38,6 +39,8 @@ export interface AppOptions {
   readonly logger: Logger
   readonly version: string
   readonly proxyEnvironment: ProxyEnvironment
+  /** For plugins and helpers that give out credentials; absent: none is found in PATH. */
+  readonly programs?: ProgramSettings
 }
 
 export interface App {
@@ -196,7 +199,8 @@ async function openStore(config: Config, logger: Logger, metrics: Metrics): Prom
   return { blobs, shelves, catalog, usage, storeFailed, close }
 }
 
-function connect({ config, logger, version, proxyEnvironment }: AppOptions, metrics: Metrics) {
+function connect(options: AppOptions, metrics: Metrics) {
+  const { config, logger, version, proxyEnvironment, programs } = options
   const dependencies = {
     logger,
     observe: metrics,
@@ -206,6 +210,7 @@ function connect({ config, logger, version, proxyEnvironment }: AppOptions, metr
       await sleep(delayMs, undefined, signal === undefined ? {} : { signal })
     },
     proxyEnvironment,
+    ...(programs === undefined ? {} : { programs }),
     version,
   }
   const clients = config.offline

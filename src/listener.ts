@@ -1,6 +1,11 @@
 import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import {
+  createServer as createHttpServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -32,14 +37,14 @@ export interface ListenerOptions {
 export class Listener {
   readonly #server: Server | HttpsServer
   readonly #options: ListenerOptions
-  readonly #answering = new WeakSet<Duplex>()
+  readonly #answering = new WeakMap<Duplex, ServerResponse>()
   #tlsTimer: NodeJS.Timeout | undefined
 
   constructor(options: ListenerOptions) {
     this.#options = options
     const { tls } = options
     const handler: RequestListener = (request, response) => {
-      this.#answering.add(request.socket)
+      this.#answering.set(request.socket, response)
       response.once('close', () => this.#answering.delete(request.socket))
       options.handler(request, response)
     }
@@ -51,7 +56,8 @@ export class Listener {
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       const mayAnswer = socket.writable && error.code !== 'ECONNRESET'
       // While an answer is being sent, another would become a part of its body.
-      if (mayAnswer && !this.#answering.has(socket)) socket.end(refusal(error.code))
+      const isSent = this.#answering.get(socket)?.headersSent === true
+      if (mayAnswer && !isSent) socket.end(refusal(error.code))
       else socket.destroy()
     })
     // Nothing that could be expected of a cache is done before the body is read.

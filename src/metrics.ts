@@ -30,6 +30,21 @@ const RESULTS: readonly PullResult[] = [
   'error',
 ]
 
+const ERROR_REASONS = [
+  'auth',
+  'connect',
+  'credential',
+  'digest_mismatch',
+  'dns',
+  'http_5xx',
+  'reset',
+  'size_mismatch',
+  'throttled',
+  'timeout',
+  'tls',
+]
+const STORE_OPERATIONS = ['blob', 'catalog', 'ingest', 'list', 'manifest', 'member', 'tag', 'usage']
+
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const FIRST_BYTE_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const RESPONSE_BYTES = Array.from({ length: 10 }, (_, power) => 1024 * 5 ** power)
@@ -141,9 +156,11 @@ export class Metrics {
     'When the registry last answered with something usable',
     ['upstream'],
   )
-  readonly #integrity = this.#counter('integrity_checks_total', 'Bytes checked against digests', [
-    'result',
-  ])
+  readonly #credentialExpiry = this.#gauge(
+    'upstream_credential_expiry_timestamp_seconds',
+    'When the first of the credentials in use expires, where that is known',
+    ['upstream'],
+  )
   readonly #storeErrors = this.#counter('store_errors_total', 'Writes that the disk refused', [
     'operation',
   ])
@@ -178,8 +195,9 @@ export class Metrics {
         this.#fetched.inc({ upstream, type, reason: 'pull' }, 0)
       }
       this.#throttled.inc({ upstream }, 0)
+      for (const reason of ERROR_REASONS) this.#upstreamErrors.inc({ upstream, reason }, 0)
     }
-    for (const result of ['ok', 'missing', 'size', 'digest']) this.#integrity.inc({ result }, 0)
+    for (const operation of STORE_OPERATIONS) this.#storeErrors.inc({ operation }, 0)
   }
 
   pull(upstream: string, type: PullType, result: PullResult): void {
@@ -213,10 +231,6 @@ export class Metrics {
 
   firstByte(handler: PullType, result: PullResult, seconds: number): void {
     this.#firstByte.observe({ handler, result }, seconds)
-  }
-
-  integrity(result: 'ok' | 'missing' | 'size' | 'digest'): void {
-    this.#integrity.inc({ result })
   }
 
   storeError(operation: string): void {
@@ -264,6 +278,11 @@ export class Metrics {
 
   token({ upstream, result }: { upstream: string; result: 'cached' | 'fetched' | 'error' }): void {
     this.#tokens.inc({ upstream, result })
+  }
+
+  credentialExpiry({ upstream, at }: { upstream: string; at: number | undefined }): void {
+    if (at === undefined) this.#credentialExpiry.remove({ upstream })
+    else this.#credentialExpiry.set({ upstream }, at / 1000)
   }
 
   /** Gauges whose value is read when Prometheus asks. */

@@ -1,15 +1,36 @@
 import { Command, CommanderError } from 'commander'
 
 import { ConfigError } from '../config/problems.ts'
-import { configCommand } from './config.ts'
 import { ExitError } from './exit.ts'
-import { healthcheckCommand } from './healthcheck.ts'
-import { serveCommand } from './serve.ts'
-import { readVersion, versionCommand } from './version.ts'
+import { readVersion, type Version } from './version.ts'
 
 const EXIT_USAGE = 2
 
-/** @returns the exit code: 0 ok, 1 failure, 2 usage or configuration, 75 data directory in use */
+/** Loaded when they are asked for: a health check must not cost what a server does. */
+const COMMANDS: readonly {
+  readonly name: string
+  readonly load: (version: Version) => Promise<Command>
+}[] = [
+  { name: 'serve', load: async (version) => (await import('./serve.ts')).serveCommand(version) },
+  {
+    name: 'upstreams',
+    load: async (version) => (await import('./upstreams.ts')).upstreamsCommand(version),
+  },
+  { name: 'config', load: async () => (await import('./config.ts')).configCommand() },
+  {
+    name: 'healthcheck',
+    load: async () => (await import('./healthcheck.ts')).healthcheckCommand(),
+  },
+  {
+    name: 'version',
+    load: async (version) => (await import('./version.ts')).versionCommand(version),
+  },
+]
+
+/**
+ * @returns the exit code: 0 ok, 1 failure, 2 usage or configuration, 5 upstream or credentials,
+ *   75 data directory in use
+ */
 export async function run(argv: readonly string[]): Promise<number> {
   const version = readVersion()
   const program = new Command('larder')
@@ -17,10 +38,10 @@ export async function run(argv: readonly string[]): Promise<number> {
     .version(version.larder)
     .showHelpAfterError('(add --help for what can be said here)')
     .exitOverride()
-  program.addCommand(serveCommand(version))
-  program.addCommand(configCommand())
-  program.addCommand(healthcheckCommand())
-  program.addCommand(versionCommand(version))
+  const named = COMMANDS.filter(({ name }) => name === argv[2])
+  for (const { load } of named.length > 0 ? named : COMMANDS) {
+    program.addCommand(await load(version))
+  }
   for (const command of program.commands) inherit(command)
   try {
     await program.parseAsync(argv)

@@ -1,11 +1,13 @@
 import { Command } from 'commander'
 
-import { type App, startApp } from '../app.ts'
+import { startApp } from '../app.ts'
 import { loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem } from '../config/problems.ts'
-import { createLogger, type Logger } from '../log.ts'
+import { createLogger } from '../log.ts'
 import { DataDirectoryError, DataDirectoryInUseError, NewerSchemaError } from '../store/errors.ts'
 import { ExitError } from './exit.ts'
+import { programEnvironment, proxyEnvironment } from './process-environment.ts'
+import { Signals } from './signals.ts'
 import type { Version } from './version.ts'
 
 const EXIT_FAILURE = 1
@@ -32,12 +34,16 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
   const { config } = loaded
   const logger = createLogger(config.log)
   for (const warning of loaded.warnings) logger.warn(formatProblem(warning))
-  const proxyEnvironment = {
-    httpsProxy: env['HTTPS_PROXY'] ?? env['https_proxy'],
-    httpProxy: env['HTTP_PROXY'] ?? env['http_proxy'],
-    noProxy: env['NO_PROXY'] ?? env['no_proxy'],
+  const signals = new Signals(() => {
+    logger.warn('the configuration is read at the start only: restart to change it')
+  })
+  const options = {
+    config,
+    logger,
+    version: version.larder,
+    proxyEnvironment: proxyEnvironment(env),
+    programs: { environment: programEnvironment(env) },
   }
-  const options = { config, logger, version: version.larder, proxyEnvironment }
   const app = await startApp(options).catch((error: unknown) => {
     throw toExitError(error)
   })
@@ -51,26 +57,12 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
     },
     'listening',
   )
-  await stopped(app, logger)
-}
-
-/** Resolves when a signal has ended the server. */
-async function stopped(app: App, logger: Logger): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  let isStopping = false
-  const stop = (signal: string) => {
-    if (isStopping) {
-      logger.warn({ signal }, 'stopping now')
-      app.hurry()
-      return
-    }
-    isStopping = true
-    logger.info({ signal }, 'draining')
-    app.close().then(resolve, reject)
-  }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
-  await promise
+  logger.info({ signal: await signals.stopping }, 'draining')
+  signals.hurried.then((signal) => {
+    logger.warn({ signal }, 'stopping now')
+    app.hurry()
+  }, logger.error)
+  await app.close()
   logger.info('stopped')
 }
 

@@ -47,6 +47,11 @@ export class Authenticator {
     return this.#challenge !== undefined
   }
 
+  /** Whether the password itself is sent, and not a token. */
+  get usesPassword(): boolean {
+    return this.#challenge?.scheme === 'basic'
+  }
+
   /**
    * Takes the challenge of a 401. After a stale token Harbor challenges for Basic, though it wants
    * a new token: a challenge for Bearer that was once seen is given up only when a fresh token was

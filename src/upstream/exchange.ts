@@ -4,17 +4,22 @@ import { type ErrorDetail, readErrorDetail, toStatusError } from './answers.ts'
 import type { Access, Authenticator, Authorization } from './auth.ts'
 import { discard } from './body.ts'
 import type { Clock } from './clock.ts'
-import type { Credential, CredentialSource } from './credentials/credential.ts'
+import type { Credential } from './credentials/credential.ts'
+import type { Credentials } from './credentials/sources.ts'
 import { UpstreamError } from './errors.ts'
 import { rateLimitOf } from './headers.ts'
 import type { RequestKind, UpstreamObserver } from './observer.ts'
 import { Pauses } from './pauses.ts'
-import type { Identity, RequestOptions } from './ports.ts'
+import type { RequestOptions } from './ports.ts'
+import { Refusals } from './refusals.ts'
 import { abortable } from './signal.ts'
 import type { Transport, TransportResponse } from './transport.ts'
 
 /** A request without, with a remembered, and with a renewed authorization. */
 const MAX_ATTEMPTS = 3
+
+/** What is configured, and what has taken its place when all of that is refused. */
+const MAX_ROUNDS = 2
 
 /** Asked of a HEAD, these may mean no more than that it was a HEAD; they have no body to tell. */
 const AMBIGUOUS_TO_HEAD: ReadonlySet<number> = new Set([400, 401, 403, 405])
@@ -27,7 +32,7 @@ export interface ExchangeOptions {
   readonly host: string
   readonly transport: Transport
   readonly authenticator: Authenticator
-  readonly sources: CredentialSource
+  readonly sources: Credentials
   readonly clock: Clock
   readonly observe: UpstreamObserver
   readonly logger: Logger
@@ -49,12 +54,12 @@ export interface ExchangeRequest {
 /** Authenticated requests to one endpoint: which credential, what its refusal means, once more or not. */
 export class Exchange {
   readonly #options: ExchangeOptions
-  readonly #refused: Pauses
+  readonly #refusals: Refusals
   readonly #throttled: Pauses
 
   constructor(options: ExchangeOptions) {
     this.#options = options
-    this.#refused = new Pauses(options.clock)
+    this.#refusals = new Refusals(options.clock)
     this.#throttled = new Pauses(options.clock)
   }
 
@@ -65,6 +70,7 @@ export class Exchange {
    * @throws {UpstreamError}, or the reason of the signal
    */
   async send(request: ExchangeRequest, options: RequestOptions): Promise<TransportResponse> {
+    const { authenticator } = this.#options
     const access: Access = { repository: request.repository, actions: 'pull' }
     return await this.#withEach(access, options, async (credential) => {
       const attempt = { request, access, credential, signal: options.signal }
@@ -74,6 +80,8 @@ export class Exchange {
         status < 300 ||
         request.accept?.includes(status) === true ||
         (request.method === 'HEAD' && AMBIGUOUS_TO_HEAD.has(status))
+      if (status < 300 && credential !== undefined) this.#refusals.accepted(credential.fingerprint)
+      if (status === 401 && authenticator.usesPassword) this.#strike(access, credential)
       return understood ? response : await this.#fail(response, credential)
     })
   }
@@ -105,37 +113,53 @@ export class Exchange {
     return new URL(`${base.origin}${base.pathname.replace(/\/$/, '')}${path}`)
   }
 
+  /** When all are refused they are looked for once more: one may have been rotated meanwhile. */
   async #withEach<T>(
     access: Access,
-    { as }: RequestOptions,
+    options: RequestOptions,
     send: (credential: Credential | undefined) => Promise<T>,
   ): Promise<T> {
+    const tried = new Set<string>()
     let refusal: UpstreamError | undefined
-    for (const credential of await this.#candidates(as, access.repository)) {
-      const key = JSON.stringify([credential?.fingerprint, access])
-      // What the caller brings is judged anew each time; access remembers those.
-      if (as.kind === 'larder' && this.#refused.remaining(key) > 0) continue
-      this.#refuseThrottled(credential)
-      try {
-        return await send(credential)
-      } catch (error) {
-        if (!(error instanceof UpstreamError) || error.kind !== 'denied') throw error
-        if (credential !== undefined) this.#refused.pause(key)
-        refusal = error
+    for (let round = 1; ; round++) {
+      const found = await this.#candidates(access, options)
+      const candidates = found.filter((one) => !tried.has(one?.fingerprint ?? ''))
+      for (const credential of candidates) {
+        tried.add(credential?.fingerprint ?? '')
+        this.#refuseThrottled(credential)
+        try {
+          return await send(credential)
+        } catch (error) {
+          if (!(error instanceof UpstreamError) || error.kind !== 'denied') throw error
+          if (options.as.kind === 'larder') this.#setBack(access, credential)
+          refusal = error
+        }
       }
+      if (candidates.length > 0 && round < MAX_ROUNDS) continue
+      throw refusal ?? this.#denied('the registry refused every credential a short while ago')
     }
-    throw refusal ?? this.#denied('the registry refused every credential a short while ago')
   }
 
+  /** Of Larder's own, those that were not refused a short while ago: access judges callers anew. */
   async #candidates(
-    as: Identity,
-    repository: Repository | undefined,
+    access: Access,
+    { as, signal }: RequestOptions,
   ): Promise<readonly (Credential | undefined)[]> {
     if (as.kind === 'caller') return [as]
     if (as.kind === 'anonymous') return [undefined]
     const { sources, host } = this.#options
-    const found = await sources.find(host, repository ?? ('' as Repository))
-    return found.length === 0 ? [undefined] : found
+    // A helper or a plugin may take its time; whoever does not want to wait lets the others.
+    const pending = sources.find(host, access.repository ?? ('' as Repository))
+    const found = await abortable(pending, signal)
+    if (found.length === 0) return [undefined]
+    const key = JSON.stringify(access)
+    return found.filter(({ fingerprint }) => !this.#refusals.rests(fingerprint, key))
+  }
+
+  #setBack(access: Access, credential: Credential | undefined): void {
+    if (credential === undefined) return
+    this.#refusals.refused(credential.fingerprint, JSON.stringify(access))
+    this.#options.sources.invalidate?.(credential)
   }
 
   async #attempt(attempt: {
@@ -194,7 +218,18 @@ export class Exchange {
     signal: AbortSignal | undefined,
   ): Promise<Authorization | undefined> {
     const pending = this.#options.authenticator.authorize(access, credential, rejected)
-    return await abortable(pending, signal)
+    try {
+      return await abortable(pending, signal)
+    } catch (error) {
+      if (error instanceof UpstreamError && error.status === 401) this.#strike(access, credential)
+      throw error
+    }
+  }
+
+  #strike(access: Access, credential: Credential | undefined): void {
+    // A caller's own has no source, and is no concern of Larder's.
+    if (credential?.source === undefined) return
+    this.#refusals.wrong(credential.fingerprint, JSON.stringify(access))
   }
 
   async #fail(response: TransportResponse, credential: Credential | undefined): Promise<never> {

@@ -5,10 +5,14 @@ import type { Logger } from '../log.ts'
 import { normalizeRegistry } from '../oci/reference.ts'
 import { Authenticator } from './auth.ts'
 import type { Clock } from './clock.ts'
-import { type CredentialSources, createSources } from './credentials/sources.ts'
+import { Problems } from './credentials/problems.ts'
+import {
+  type CredentialSources,
+  createSources,
+  type ProgramSettings,
+} from './credentials/sources.ts'
 import { DialPolicy } from './dial-policy.ts'
 import { Dispatchers } from './dispatchers.ts'
-import type { Endpoint } from './endpoint.ts'
 import { Exchange } from './exchange.ts'
 import type { UpstreamObserver } from './observer.ts'
 import { type ProxyEnvironment, ProxyRules } from './proxy-rules.ts'
@@ -17,6 +21,7 @@ import { Retry } from './retry.ts'
 import { readTlsFiles, type TlsMaterial } from './tls-files.ts'
 import { Tokens } from './tokens.ts'
 import { Transport } from './transport.ts'
+import { Walk, type WalkedEndpoint } from './walk.ts'
 
 export interface RegistryDependencies {
   readonly logger: Logger
@@ -29,6 +34,8 @@ export interface RegistryDependencies {
   readonly proxyEnvironment: ProxyEnvironment
   /** Larder's own. */
   readonly version: string
+  /** For plugins and helpers that give out credentials; absent: they find nothing in PATH. */
+  readonly programs?: ProgramSettings
   /** The resolver; `dns.lookup` unless a test says otherwise. */
   readonly lookup?: LookupFunction
 }
@@ -36,7 +43,7 @@ export interface RegistryDependencies {
 /**
  * Builds the client of one upstream.
  *
- * @throws {Error} when a file that it names cannot be read, or a credential source is not available
+ * @throws {Error} when a file that it names cannot be read
  */
 export function createRegistry(
   config: UpstreamConfig,
@@ -44,7 +51,10 @@ export function createRegistry(
 ): RegistryClient {
   const { name: upstream, limits } = config
   const logger = dependencies.logger.child({ upstream })
-  const sources = createSources(config.credentials, logger)
+  const sources = createUpstreamSources(config, dependencies, (problem) => {
+    dependencies.observe.error({ upstream, reason: 'credential' })
+    logger.error({ problem }, 'a credential source cannot be used')
+  })
   const tls = readTlsFiles(config)
   const build = (url: string, authoritative: boolean) =>
     createEndpoint({ config, dependencies, logger, sources, tls, url, authoritative })
@@ -52,7 +62,34 @@ export function createRegistry(
     name: upstream,
     endpoints: [...config.mirrors.map((url) => build(url, false)), build(config.url, true)],
     retry: new Retry({ ...dependencies, upstream, connectTimeoutMs: limits.connectTimeoutMs }),
-    hasCredentials: !sources.empty,
+    hasCredentials: sources.count > 0,
+    onClose: () => sources.close(),
+  })
+}
+
+/** Builds what `larder upstreams test` walks through: the registry itself, without its mirrors. */
+export function createWalk(config: UpstreamConfig, dependencies: RegistryDependencies): Walk {
+  const problems: string[] = []
+  const sources = createUpstreamSources(config, dependencies, (problem) => problems.push(problem))
+  const tls = readTlsFiles(config)
+  const { logger } = dependencies
+  const parts = { config, dependencies, logger, sources, tls, url: config.url, authoritative: true }
+  const proxyRules = new ProxyRules(config.proxy, dependencies.proxyEnvironment)
+  const endpoint = createEndpoint(parts)
+  const { now } = dependencies.clock
+  return new Walk({ config, endpoint, sources, problems, tls, proxyRules, now })
+}
+
+function createUpstreamSources(
+  { name: upstream, credentials }: UpstreamConfig,
+  { clock, observe, programs }: RegistryDependencies,
+  onProblem: (problem: string) => void,
+): CredentialSources {
+  return createSources(credentials, {
+    clock,
+    problems: new Problems(onProblem),
+    programs: programs ?? { environment: { path: undefined, home: undefined } },
+    onExpiry: (at) => observe.credentialExpiry({ upstream, at }),
   })
 }
 
@@ -66,24 +103,26 @@ interface EndpointParts {
   readonly authoritative: boolean
 }
 
-function createEndpoint(parts: EndpointParts): Endpoint {
+function createEndpoint(parts: EndpointParts): WalkedEndpoint {
   const { config, dependencies, logger, sources, tls, authoritative } = parts
   const { name: upstream, limits, trustedRealms } = config
   const base = new URL(parts.url)
-  const transport = createTransport(parts, base, tls)
+  const { transport, dispatchers } = createTransport(parts, base, tls)
   const timeoutMs = limits.headersTimeoutMs + limits.idleTimeoutMs
-  const common = { ...dependencies, upstream, logger, timeoutMs, transport: transport.transport }
+  const common = { ...dependencies, upstream, logger, timeoutMs, transport }
   const tokens = new Tokens(common)
   const authenticator = new Authenticator({ ...common, endpoint: base, trustedRealms, tokens })
+  const host = normalizeRegistry(base.host)
   const exchange = new Exchange({
     ...common,
     base,
-    host: normalizeRegistry(base.host),
+    host,
     authenticator,
     sources: authoritative ? sources.own : sources.byHost,
   })
-  const { dispatchers } = transport
-  return { key: base.href, authoritative, upstream, base, exchange, dispatchers, timeoutMs }
+  const key = base.href
+  const endpoint = { key, authoritative, upstream, base, exchange, dispatchers, timeoutMs }
+  return { ...endpoint, host, transport, authenticator }
 }
 
 function createTransport(

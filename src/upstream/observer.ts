@@ -21,4 +21,6 @@ export interface UpstreamObserver {
   error(event: { readonly upstream: string; readonly reason: string }): void
   retry(event: { readonly upstream: string }): void
   token(event: { readonly upstream: string; readonly result: 'cached' | 'fetched' | 'error' }): void
+  /** Of the credential in use that expires first; epoch milliseconds, `undefined`: none known. */
+  credentialExpiry(event: { readonly upstream: string; readonly at: number | undefined }): void
 }

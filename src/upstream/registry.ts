@@ -25,6 +25,8 @@ export interface RegistryClientOptions {
   readonly retry: Retry
   /** Whether Larder has credentials of its own here, so that it and the public may differ. */
   readonly hasCredentials: boolean
+  /** Lets go of what is not a connection. */
+  readonly onClose: () => void
 }
 
 /** One configured upstream over HTTP. */
@@ -110,6 +112,7 @@ export class RegistryClient implements Registry {
 
   /** Lets what is under way end within `graceMs`, and cuts the rest. */
   async close(graceMs = 0): Promise<void> {
+    this.#options.onClose()
     await Promise.all(this.#options.endpoints.map(({ dispatchers }) => dispatchers.close(graceMs)))
   }
 

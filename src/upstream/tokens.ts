@@ -94,7 +94,7 @@ export class Tokens {
     return await this.#read(await this.#get(request))
   }
 
-  /** distribution's docs/spec/auth/token.md. */
+  /** distribution's docs/spec/auth/token.md. An identity token is taken as a password here. */
   async #get({ realm, service, scope, credential }: TokenRequest): Promise<TransportResponse> {
     const url = new URL(realm)
     if (service !== undefined) url.searchParams.set('service', service)
@@ -103,7 +103,7 @@ export class Tokens {
       kind: 'token',
       method: 'GET',
       url,
-      authorization: credential === undefined ? undefined : passwordAuthorization(credential),
+      authorization: credential === undefined ? undefined : basicAuthorization(credential),
       redirects: 'same-origin',
     })
   }
@@ -144,14 +144,6 @@ export class Tokens {
     const message = "the registry's token server refused access"
     return new UpstreamError('denied', { upstream, reason: 'auth', message, cause, ...status })
   }
-}
-
-/** A token server without the OAuth2 form takes an identity token as a password. */
-function passwordAuthorization(credential: Credential): string {
-  const { identityToken, username } = credential
-  if (identityToken === undefined) return basicAuthorization(credential)
-  const name = username === '<token>' ? '' : username
-  return basicAuthorization({ ...credential, username: name, password: identityToken })
 }
 
 function keyOf({ realm, service, scope, credential }: TokenRequest): string {

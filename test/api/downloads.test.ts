@@ -117,7 +117,7 @@ test('41 wrong bytes are counted and logged', async () => {
   await hub.app.get(hub.path)
   // The client is told before the operators are.
   const mismatches = { reason: 'digest_mismatch' }
-  while ((await hub.app.metric('larder_upstream_errors_total', mismatches)) < 1);
+  await hub.app.until('larder_upstream_errors_total', 1, mismatches)
   assert.ok(hub.app.logs.some(({ level, digest }) => level === 'warn' && digest === hub.digest))
 })
 

@@ -270,7 +270,7 @@ test('a tag asked for by many at once is asked for once', async () => {
   const held = hub.registry.hold({ path: /manifests/ })
   const pulls = Array.from({ length: 20 }, () => hub.app.get(`${APP}/manifests/v1`))
   await held.arrived()
-  await startedRequests(hub, 20)
+  await hub.app.until('larder_http_requests_in_flight', 20)
   held.release()
   for (const got of await Promise.all(pulls)) assertServes(got, hub.index.manifest)
   assert.equal(hub.registry.count(), 1)
@@ -280,15 +280,6 @@ async function assertRouted({ app }: Hub, name: string): Promise<void> {
   assert.equal((await app.get(`/v2/${name}/manifests/latest`)).status, 200, name)
   const tags = await app.get(`/v2/${name}/tags/list`)
   assert.deepEqual(JSON.parse(tags.body.toString()), { name, tags: ['latest'] })
-}
-
-/** Settles once so many requests are being answered. */
-async function startedRequests({ app }: Hub, count: number): Promise<void> {
-  for (;;) {
-    const samples = await app.samples()
-    const inFlight = samples.filter(({ name }) => name === 'larder_http_requests_in_flight')
-    if (inFlight.some(({ value }) => value >= count)) return
-  }
 }
 
 function manifestOfSize(size: number): BuiltManifest {

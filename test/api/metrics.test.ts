@@ -45,7 +45,7 @@ test('every pull has exactly one result, and every byte one source', async () =>
 
   const held = registry.hold({ path: /blobs/ }, { times: 1 })
   const together = [app.get(`${APP}/blobs/${blob.digest}`), app.get(`${APP}/blobs/${blob.digest}`)]
-  while (sumOf(await app.samples(), 'larder_http_requests_in_flight') < 2);
+  await app.until('larder_http_requests_in_flight', 2)
   held.release()
   for (const { body } of await Promise.all(together)) bytes.upstream += body.length
   expect('blob', 'miss')
@@ -138,7 +138,7 @@ test('store, flights and process are measured', async () => {
   await hub.app.get(`${APP}/manifests/v1`)
   await hub.app.get(`${APP}/blobs/${hub.blob.digest}`)
   // The client has the last byte before the disk does.
-  while ((await hub.app.metric('larder_store_blobs')) < 2);
+  await hub.app.until('larder_store_blobs', 2)
   const stored = hub.blob.bytes.length + hub.index.manifest.bytes.length
   assert.equal(await hub.app.metric('larder_store_bytes'), stored)
   assert.equal(await hub.app.metric('larder_store_quota_bytes'), 2 ** 30)

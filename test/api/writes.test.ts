@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
+
+import { hash } from 'bcryptjs'
 
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { OCI_MANIFEST } from '../../src/oci/media-types.ts'
@@ -13,6 +17,7 @@ import { answer, cut, hangUp, redirect } from '../support/faults.ts'
 import { open, rawRequest, readResponse, send } from '../support/http-client.ts'
 import { APP, codeOf, startHub } from '../support/hub.ts'
 import { buildArtifact, buildImage, type Content, seededBytes } from '../support/images.ts'
+import { makeTempDir } from '../support/temp-dir.ts'
 
 const WRITES = ['PUT', 'POST', 'PATCH', 'DELETE'] as const
 
@@ -213,6 +218,22 @@ test('81 a write carries the credential of its caller and never that of Larder',
   const sent = hub.registry.find({ method: 'POST' }).map((one) => one.headers.authorization)
   assert.ok(!sent.includes(larders))
   assert.ok(sent.includes(as('ci', 'callers-secret').Authorization))
+})
+
+test('81 what opened the front door, or is no credential for a registry, goes no further', async () => {
+  await using dir = await makeTempDir()
+  const htpasswdFile = join(dir.path, 'htpasswd')
+  await writeFile(htpasswdFile, `ci:${await hash('open sesame', 4)}\n`)
+  await using hub = await startWritable()
+  const uploads = '/v2/team/app/blobs/uploads/'
+  for (const Authorization of ['Bearer of-somebody', 'Digest username="x"', 'Basic !!!']) {
+    assert.equal((await write(hub.app, 'POST', uploads, '', { Authorization })).status, 202)
+  }
+  await hub.app.restart({ auth: { htpasswdFile, clientCertificates: false, rules: [] } })
+  assert.equal((await write(hub.app, 'POST', uploads)).status, 401)
+  assert.equal((await write(hub.app, 'POST', uploads, '', as('ci', 'open sesame'))).status, 202)
+  assert.equal(hub.registry.count({ method: 'POST' }), 4)
+  for (const { headers } of hub.registry.requests) assert.equal(headers.authorization, undefined)
 })
 
 test('81 a refusal is not a challenge where a secret could be read on the way', async () => {

@@ -26,6 +26,7 @@ import { buildImage } from '../support/images.ts'
 import { type RecordedRequest, ScriptedServer } from '../support/scripted-server.ts'
 import { runs } from './runs.ts'
 import {
+  allLanded,
   assertNothingLeaked,
   assertStoreRight,
   CANARY,
@@ -329,6 +330,8 @@ test('whatever is cut where, and whoever asks for which part: never wrong, and i
       await Promise.all(
         wantedRanges.map((range) => pull(site, wanted, range === undefined ? {} : { range })),
       )
+      // What a lie has begun ends first: whoever joins it shares its fate.
+      await allLanded(site)
       await assertStoreRight(site)
       registry.clearScripts()
       const healed = await pull(site, wanted)

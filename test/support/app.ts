@@ -45,6 +45,8 @@ export interface TestApp extends AsyncDisposable {
   /** Sum of the samples that carry `labels`, once no request is being answered. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
   samples(): Promise<readonly Sample[]>
+  /** Settles once `metric` has reached `atLeast`; throws when it does not for long. */
+  until(name: string, atLeast: number, labels?: Readonly<Record<string, string>>): Promise<void>
   /** Stops, and starts again on the same data, perhaps with other options. */
   restart(changes?: Partial<TestAppOptions>): Promise<void>
   close(): Promise<void>
@@ -59,6 +61,9 @@ const LIMITS: UpstreamLimits = {
 }
 /** So short that what failed is not tried again after a pause: tests of failures need not wait. */
 export const IMPATIENT = { connectTimeoutMs: 190 } as const satisfies Partial<UpstreamLimits>
+
+/** Long enough for a slow machine; a test that waits for what never comes fails, and ends. */
+const WAIT_MS = 10_000
 
 const FRESH_FOR_AN_HOUR: TagRule = {
   match: '*',
@@ -99,6 +104,14 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
     const { body } = await send(app.adminUrl, '/metrics')
     return samplesOf(body.toString())
   }
+  const scrape = async (isDone: (all: readonly Sample[]) => boolean, what: string) => {
+    const endsAt = performance.now() + WAIT_MS
+    for (;;) {
+      const all = await samples()
+      if (isDone(all)) return all
+      if (performance.now() > endsAt) throw new Error(`waited in vain for ${what}`)
+    }
+  }
   const close = async () => {
     await app.close()
     await dir.remove()
@@ -126,12 +139,14 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
     },
     async metric(name, labels) {
       // An answer is counted when it has ended, which its client may see a moment earlier.
-      for (;;) {
-        const all = await samples()
-        if (sumOf(all, 'larder_http_requests_in_flight') === 0) return sumOf(all, name, labels)
-      }
+      const isIdle = (all: readonly Sample[]) => sumOf(all, 'larder_http_requests_in_flight') === 0
+      return sumOf(await scrape(isIdle, 'all requests to end'), name, labels)
     },
     samples,
+    async until(name, atLeast, labels) {
+      const isReached = (all: readonly Sample[]) => sumOf(all, name, labels) >= atLeast
+      await scrape(isReached, `${name} to reach ${atLeast}`)
+    },
     async restart(changes) {
       current = { ...current, ...changes }
       await app.close()

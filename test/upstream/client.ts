@@ -108,6 +108,7 @@ function recorder(events: Client['events']): UpstreamObserver {
     error: (fields) => void events.push({ event: 'error', ...fields }),
     retry: (fields) => void events.push({ event: 'retry', ...fields }),
     token: (fields) => void events.push({ event: 'token', ...fields }),
+    credentialExpiry: (fields) => void events.push({ event: 'credentialExpiry', ...fields }),
   }
 }
 

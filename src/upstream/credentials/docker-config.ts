@@ -1,69 +1,74 @@
-import type { Logger } from '../../log.ts'
-import type { Repository } from '../../oci/reference.ts'
-import type { Credential, CredentialFactory, CredentialSource } from './credential.ts'
-import { type ImagePattern, matchesImage, parseImagePattern } from './image-match.ts'
-import { WatchedFile } from './watched-file.ts'
+import type { Credential, CredentialFactory } from './credential.ts'
+import { type HelperNames, parseHelperNames } from './docker-helpers.ts'
+import { type ImagePattern, parseImagePattern } from './image-match.ts'
+import { isMap, parseMap, textOf } from './json.ts'
+import type { Problems } from './problems.ts'
 
-interface Entry {
+export interface DockerConfigEntry {
   readonly pattern: ImagePattern
   readonly credential: Credential
 }
 
+export interface DockerConfig {
+  readonly path: string
+  readonly entries: readonly DockerConfigEntry[]
+  readonly helpers: HelperNames
+}
+
+export interface DockerConfigContext {
+  readonly credentials: CredentialFactory
+  readonly problems: Problems
+}
+
 /**
- * Docker's `config.json`, Podman's `auth.json`, and the data of the Kubernetes secret types
- * `.dockerconfigjson` and `.dockercfg` (the bare map). Matched as the kubelet does.
+ * Reads Docker's `config.json`, Podman's `auth.json`, and the data of the Kubernetes secret types
+ * `.dockerconfigjson` and `.dockercfg` (the bare map).
+ *
+ * @throws {Error} when it is none of them
  */
-export class DockerConfigSource implements CredentialSource {
-  readonly #file: WatchedFile<readonly Entry[]>
-  readonly #credentials: CredentialFactory
-  readonly #logger: Logger
-  readonly #path: string
-
-  constructor(path: string, credentials: CredentialFactory, logger: Logger) {
-    this.#path = path
-    this.#credentials = credentials
-    this.#logger = logger
-    this.#file = new WatchedFile(path, (text) => this.#parse(text))
-  }
-
-  async find(host: string, repository: Repository): Promise<readonly Credential[]> {
-    const entries = await this.#file.read()
-    return entries
-      .filter(({ pattern }) => matchesImage(pattern, host, repository))
-      .map(({ credential }) => credential)
-  }
-
-  #parse(text: string): readonly Entry[] {
-    const document = parseObject(text, this.#path)
-    const { auths, credHelpers, credsStore } = document
-    if (credHelpers !== undefined || credsStore !== undefined) {
-      this.#logger.warn(
-        { file: this.#path },
-        'credHelpers and credsStore are not available in this version; only auths is used',
-      )
+export function parseDockerConfig(
+  text: string,
+  path: string,
+  { credentials, problems }: DockerConfigContext,
+): DockerConfig {
+  const document = parseMap(text, path)
+  const { auths = {}, credHelpers, credsStore } = document
+  if (!isMap(auths)) throw new Error(`${path}: auths is not a map`)
+  const entries: DockerConfigEntry[] = []
+  for (const [key, value] of Object.entries(isConfig(document) ? auths : document)) {
+    const pattern = parseImagePattern(key)
+    if (pattern === undefined || !isMap(value)) continue
+    const source = `${pattern.key} in ${path}`
+    const pair = readPair(value)
+    if (pair === 'malformed') {
+      problems.report(source, `${source}: auth is not base64 of username:password`)
+      continue
     }
-    const map = isObject(auths) ? auths : isConfig(document) ? {} : document
-    const entries: Entry[] = []
-    // In reverse order of their names the longer, more specific of two equal beginnings comes first.
-    for (const key of Object.keys(map).sort().reverse()) {
-      const pattern = parseImagePattern(key)
-      const credential = this.#toCredential(map[key])
-      if (pattern !== undefined && credential !== undefined) entries.push({ pattern, credential })
-    }
-    return entries
+    problems.solved(source)
+    if (pair === undefined) continue
+    const { username, password, identityToken } = pair
+    const credential = credentials.create(username, password, { source, identityToken })
+    entries.push({ pattern, credential })
   }
+  return { path, entries, helpers: parseHelperNames(credHelpers, credsStore) }
+}
 
-  /** `undefined` for what says nothing, such as the empty entries that stand for a helper. */
-  #toCredential(value: unknown): Credential | undefined {
-    if (!isObject(value)) return undefined
-    const { username, password, auth, identitytoken } = value
-    const pair = textOf(auth) === undefined ? undefined : decodeAuth(textOf(auth) ?? '')
-    const token = textOf(identitytoken)
-    const name = pair?.username ?? textOf(username) ?? ''
-    const secret = pair?.password ?? textOf(password) ?? ''
-    if (name === '' && secret === '' && token === undefined) return undefined
-    return this.#credentials.create(name, secret, token)
-  }
+interface Pair {
+  readonly username: string
+  readonly password: string
+  readonly identityToken: string | undefined
+}
+
+/** `undefined` for what says nothing, such as the empty entries that stand for a helper. */
+function readPair(entry: Record<string, unknown>): Pair | 'malformed' | undefined {
+  const auth = textOf(entry['auth'])
+  const decoded = auth === undefined ? undefined : decodeAuth(auth)
+  if (auth !== undefined && decoded === undefined) return 'malformed'
+  const identityToken = textOf(entry['identitytoken'])
+  const username = decoded?.username ?? textOf(entry['username']) ?? ''
+  const password = decoded?.password ?? textOf(entry['password']) ?? ''
+  if (username === '' && password === '' && identityToken === undefined) return undefined
+  return { username, password, identityToken }
 }
 
 /** base64 of `username:password`; only the first colon counts. Docker pads with NUL. */
@@ -77,24 +82,4 @@ function decodeAuth(auth: string): { username: string; password: string } | unde
 /** Tells Docker's file from the bare map of `.dockercfg`, whose keys are registries. */
 function isConfig(document: Record<string, unknown>): boolean {
   return ['auths', 'credHelpers', 'credsStore', 'HttpHeaders'].some((key) => key in document)
-}
-
-function parseObject(text: string, path: string): Record<string, unknown> {
-  let document: unknown
-  try {
-    document = JSON.parse(text)
-  } catch {
-    // The parser's message would quote the file.
-    document = undefined
-  }
-  if (!isObject(document)) throw new Error(`${path} is not a JSON object`)
-  return document
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

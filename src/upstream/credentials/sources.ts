@@ -1,106 +1,105 @@
 import type { CredentialConfig } from '../../config/config.ts'
-import type { Logger } from '../../log.ts'
 import type { Repository } from '../../oci/reference.ts'
+import type { Clock } from '../clock.ts'
 import { type Credential, CredentialFactory, type CredentialSource } from './credential.ts'
-import { DockerConfigSource } from './docker-config.ts'
+import { DockerConfigSource } from './docker-config-source.ts'
+import { DockerHelpers } from './docker-helpers.ts'
+import { Expiries } from './expiries.ts'
+import { KubeletSource } from './kubelet-source.ts'
 import { PasswordSource } from './password.ts'
+import type { Problems } from './problems.ts'
+import { type ProgramEnvironment, Programs } from './programs.ts'
+import { SourceList } from './source-list.ts'
+
+/** For running plugins and helpers. */
+export interface ProgramSettings {
+  readonly environment: ProgramEnvironment
+  /** Milliseconds; the kubelet's minute unless a test says otherwise. */
+  readonly pluginTimeoutMs?: number
+  /** Milliseconds; 30 seconds unless a test says otherwise. */
+  readonly helperTimeoutMs?: number
+}
+
+export interface SourcesContext {
+  readonly clock: Clock
+  readonly problems: Problems
+  readonly programs: ProgramSettings
+  /** Told when the credential that expires first is another; epoch milliseconds. */
+  readonly onExpiry: (at: number | undefined) => void
+}
+
+/** What is asked of credentials, whatever they come from. */
+export type Credentials = Pick<CredentialSource, 'find' | 'invalidate'>
 
 /** The sources of one upstream. */
 export interface CredentialSources {
   /** For the registry that the upstream is. */
-  readonly own: CredentialSource
+  readonly own: Credentials
   /** For its mirrors: only what a source names by their host. A password belongs to the registry. */
-  readonly byHost: CredentialSource
-  readonly empty: boolean
+  readonly byHost: Credentials
+  /** How many are configured. */
+  readonly count: number
+  /** Ends programs that still run. */
+  close(): void
 }
 
-/**
- * Builds them in the order of the configuration, those with longer paths first.
- *
- * @throws {Error} for a kind that this version does not have
- */
+/** Builds them in the order of the configuration, those with longer paths first. */
 export function createSources(
   configs: readonly CredentialConfig[],
-  logger: Logger,
+  context: SourcesContext,
 ): CredentialSources {
-  const credentials = new CredentialFactory()
-  const all: CredentialSource[] = []
-  const byHost: CredentialSource[] = []
-  for (const config of [...configs].sort((a, b) => pathLength(b) - pathLength(a))) {
-    const source = createSource(config, credentials, logger)
-    all.push(source)
-    if (config.kind !== 'password') byHost.push(source)
+  const { clock, problems, onExpiry } = context
+  const programs = new Programs(context.programs.environment)
+  const create = createFactory(context, programs)
+  const sorted = [...configs].sort((a, b) => pathLength(b) - pathLength(a))
+  const all = sorted.map((config) => ({ config, source: create(config) }))
+  const named = all.filter(({ config }) => config.kind !== 'password')
+  const expiries = new Expiries(clock, onExpiry)
+  const list = (chosen: typeof all): Credentials => {
+    const sources = new SourceList(
+      chosen.map(({ source }) => source),
+      problems,
+    )
+    return {
+      async find(host: string, repository: Repository) {
+        const found = await sources.find(host, repository)
+        expiries.saw(found)
+        return found
+      },
+      invalidate: (credential: Credential) => sources.invalidate(credential),
+    }
   }
   return {
-    own: new SourceList(all, logger),
-    byHost: new SourceList(byHost, logger),
-    empty: configs.length === 0,
+    own: list(all),
+    byHost: list(named),
+    count: configs.length,
+    close: () => programs.close(),
   }
 }
 
-function createSource(
-  config: CredentialConfig,
-  credentials: CredentialFactory,
-  logger: Logger,
-): CredentialSource {
-  switch (config.kind) {
-    case 'password':
-      return new PasswordSource(config, credentials)
-    case 'dockerConfig':
-      return new DockerConfigSource(config.file, credentials, logger)
-    case 'kubelet':
-      throw new Error('kubeletCredentialProvider is not available in this version')
-    default:
-      return config satisfies never
+function createFactory(
+  { clock, problems, programs: settings }: SourcesContext,
+  programs: Programs,
+): (config: CredentialConfig) => CredentialSource {
+  const common = { credentials: new CredentialFactory(), programs, clock, problems }
+  const helpers = new DockerHelpers({ ...common, timeoutMs: settings.helperTimeoutMs })
+  return (config) => {
+    switch (config.kind) {
+      case 'password':
+        return new PasswordSource({ ...common, config })
+      case 'dockerConfig':
+        return new DockerConfigSource({ ...common, path: config.file, helpers })
+      case 'kubelet': {
+        const { configFile, binDir } = config
+        const timeoutMs = settings.pluginTimeoutMs
+        return new KubeletSource({ ...common, configFile, binDir, timeoutMs })
+      }
+      default:
+        return config satisfies never
+    }
   }
 }
 
 function pathLength(config: CredentialConfig): number {
   return config.kind === 'password' ? config.path.length : 0
-}
-
-/** Several sources as one. One that cannot be read is reported and does not hide the others. */
-class SourceList implements CredentialSource {
-  readonly #sources: readonly CredentialSource[]
-  readonly #logger: Logger
-  /** What was last said of each, so that a broken one is not reported with every request. */
-  readonly #problems = new Map<CredentialSource, string>()
-
-  constructor(sources: readonly CredentialSource[], logger: Logger) {
-    this.#sources = sources
-    this.#logger = logger
-  }
-
-  async find(host: string, repository: Repository): Promise<readonly Credential[]> {
-    const found = new Map<string, Credential>()
-    for (const source of this.#sources) {
-      for (const credential of await this.#findIn(source, host, repository)) {
-        if (!found.has(credential.fingerprint)) found.set(credential.fingerprint, credential)
-      }
-    }
-    return [...found.values()]
-  }
-
-  invalidate(credential: Credential): void {
-    for (const source of this.#sources) source.invalidate?.(credential)
-  }
-
-  async #findIn(
-    source: CredentialSource,
-    host: string,
-    repository: Repository,
-  ): Promise<readonly Credential[]> {
-    try {
-      const credentials = await source.find(host, repository)
-      this.#problems.delete(source)
-      return credentials
-    } catch (error) {
-      const problem = error instanceof Error ? error.message : String(error)
-      if (this.#problems.get(source) !== problem) {
-        this.#problems.set(source, problem)
-        this.#logger.error({ problem }, 'a credential source cannot be read')
-      }
-      return []
-    }
-  }
 }

@@ -1,0 +1,122 @@
+import { join } from 'node:path'
+
+import type { TagRule, UpstreamConfig } from '../../src/config/config.ts'
+import { createLogger } from '../../src/log.ts'
+import type { Digest } from '../../src/oci/digest.ts'
+import { parseRepository } from '../../src/oci/reference.ts'
+import { Blobs } from '../../src/pull/blobs.ts'
+import { Epochs } from '../../src/pull/epochs.ts'
+import { Lists } from '../../src/pull/lists.ts'
+import { Manifests } from '../../src/pull/manifests.ts'
+import { Negatives } from '../../src/pull/negatives.ts'
+import type { Pull } from '../../src/pull/pull.ts'
+import { Shelf } from '../../src/pull/shelf.ts'
+import { FileBlobs } from '../../src/store/blobs.ts'
+import { SqliteCatalog } from '../../src/store/catalog.ts'
+import { ChunkCache } from '../../src/store/chunks.ts'
+import { StoredContent } from '../../src/store/content.ts'
+import { openDatabase } from '../../src/store/database.ts'
+import type { Identity } from '../../src/upstream/ports.ts'
+import { makeTempDir } from '../support/temp-dir.ts'
+import { StubRegistry } from './stub-registry.ts'
+
+const HOUR = 3_600_000
+export const ALWAYS: TagRule = { match: '*', repository: '**', pullPolicy: 'Always', maxAgeMs: 0 }
+export const PRESENT: TagRule = { ...ALWAYS, pullPolicy: 'IfNotPresent', maxAgeMs: HOUR }
+export const NEVER: TagRule = { ...ALWAYS, pullPolicy: 'Never', maxAgeMs: Number.POSITIVE_INFINITY }
+
+/** The rooms of `pull` over a real store and a stub of a registry. */
+export interface Rooms extends AsyncDisposable {
+  readonly registry: StubRegistry
+  readonly files: FileBlobs
+  readonly catalog: SqliteCatalog
+  readonly manifests: Manifests
+  readonly blobs: Blobs
+  readonly lists: Lists
+  readonly epochs: Epochs
+  readonly path: string
+  /** The wall clock, epoch milliseconds. */
+  now: number
+  pull(repository?: string, as?: Identity): Pull
+}
+
+export interface RoomsOptions {
+  readonly rule?: TagRule
+  readonly staleIfErrorMs?: number
+}
+
+export async function openRooms({
+  rule = PRESENT,
+  staleIfErrorMs = 24 * HOUR,
+}: RoomsOptions = {}): Promise<Rooms> {
+  const dir = await makeTempDir()
+  const files = await FileBlobs.open({ path: dir.path })
+  const catalog = new SqliteCatalog(openDatabase(join(dir.path, 'larder.db')).database)
+  const registry = new StubRegistry()
+  const upstream = {
+    config: { tags: [rule], staleIfErrorMs } as unknown as UpstreamConfig,
+    registry,
+  }
+  const onStoreFailed = (operation: string, error: unknown) => {
+    throw new Error(`the store failed: ${operation}`, { cause: error })
+  }
+  const now = () => rooms.now
+  const negatives = new Negatives()
+  const epochs = new Epochs()
+  const shelf = new Shelf({ blobs: files, catalog, epochs, onStoreFailed, now })
+  const cache = new ChunkCache({ maxBytes: 0 })
+  const nothing = () => undefined
+  const shelves = {
+    async open(digest: Digest) {
+      const size = await files.stat(digest)
+      return size === undefined
+        ? undefined
+        : new StoredContent({ digest, size, blobs: files, cache })
+    },
+    remember: nothing,
+  }
+  const events = { used: nothing, fetched: nothing, resumed: nothing, mismatched: nothing }
+  const logger = createLogger({ level: 'silent', format: 'json' })
+  const rooms: Rooms = {
+    registry,
+    files,
+    catalog,
+    epochs,
+    path: dir.path,
+    now: 1_800_000_000_000,
+    manifests: new Manifests({
+      shelf,
+      negatives,
+      epochs,
+      onFetched: nothing,
+      onUsed: nothing,
+      now,
+    }),
+    blobs: new Blobs({
+      blobs: files,
+      shelves,
+      catalog,
+      negatives,
+      epochs,
+      logger,
+      events: { ...events, storeFailed: onStoreFailed },
+      now,
+    }),
+    lists: new Lists({ catalog, negatives, epochs, onStoreFailed, now }),
+    pull: (repository = 'acme/app', as = { kind: 'larder' }) => ({
+      upstream,
+      place: { upstream: 'test', repository: parseRepository(repository) },
+      as,
+    }),
+    async [Symbol.asyncDispose]() {
+      await rooms.blobs.stop()
+      await catalog.close()
+      await dir.remove()
+    },
+  }
+  return rooms
+}
+
+export function caller(name: string): Identity {
+  return { kind: 'caller', username: name, password: 'secret', fingerprint: `hmac of ${name}` }
+}

@@ -1,0 +1,114 @@
+import { Readable } from 'node:stream'
+
+import type { Descriptor } from '../../src/oci/descriptor.ts'
+import type { Digest } from '../../src/oci/digest.ts'
+import { formatReference, type Reference, type Repository } from '../../src/oci/reference.ts'
+import type { Registry, RequestOptions } from '../../src/upstream/ports.ts'
+import type { BuiltManifest } from '../support/images.ts'
+import { upstreamError } from './scripted-source.ts'
+
+type Method =
+  | 'headManifest'
+  | 'getManifest'
+  | 'headBlob'
+  | 'openBlob'
+  | 'listTags'
+  | 'listReferrers'
+
+/** A registry behind its port, in memory: it counts, waits and fails as it is told. */
+export class StubRegistry implements Registry {
+  readonly name = 'test'
+  /** What was asked, such as `headManifest acme/app v1`. */
+  readonly asked: string[] = []
+  /** By `repository reference`. */
+  readonly manifests = new Map<string, BuiltManifest>()
+  /** By `repository digest`. */
+  readonly blobs = new Map<string, Buffer>()
+  readonly tags = new Map<string, readonly string[]>()
+  readonly referrers = new Map<string, readonly Descriptor[]>()
+  /** Before every answer; what it throws is the answer. */
+  before: (method: Method, as: RequestOptions['as']) => Promise<void> | void = () => undefined
+
+  put(repository: string, manifest: BuiltManifest, ...tags: readonly string[]): void {
+    for (const reference of [manifest.digest, ...tags]) {
+      this.manifests.set(`${repository} ${reference}`, manifest)
+    }
+  }
+
+  count(method: Method): number {
+    return this.asked.filter((one) => one.startsWith(`${method} `)).length
+  }
+
+  async headManifest(repository: Repository, reference: Reference, options: RequestOptions) {
+    const { digest, mediaType, bytes } = await this.#manifest(
+      'headManifest',
+      repository,
+      reference,
+      options,
+    )
+    return { digest, mediaType, size: bytes.length }
+  }
+
+  async getManifest(repository: Repository, reference: Reference, options: RequestOptions) {
+    return this.#manifest('getManifest', repository, reference, options)
+  }
+
+  async headBlob(repository: Repository, digest: Digest, options: RequestOptions) {
+    return { size: (await this.#blob('headBlob', repository, digest, options)).length }
+  }
+
+  async openBlob(
+    repository: Repository,
+    digest: Digest,
+    options: RequestOptions & { readonly offset: number },
+  ) {
+    const bytes = await this.#blob('openBlob', repository, digest, options)
+    const { offset } = options
+    return { body: Readable.from([bytes.subarray(offset)]), offset, size: bytes.length }
+  }
+
+  async listTags(repository: Repository, { as }: RequestOptions) {
+    await this.#ask('listTags', as, repository)
+    return known(this.tags.get(repository))
+  }
+
+  async listReferrers(repository: Repository, subject: Digest, { as }: RequestOptions) {
+    await this.#ask('listReferrers', as, repository, subject)
+    return this.referrers.get(`${repository} ${subject}`)
+  }
+
+  async authorize() {
+    return { origin: 'http://test', authorization: undefined }
+  }
+
+  async #manifest(
+    method: 'headManifest' | 'getManifest',
+    repository: Repository,
+    reference: Reference,
+    { as }: RequestOptions,
+  ): Promise<BuiltManifest> {
+    const text = formatReference(reference)
+    await this.#ask(method, as, repository, text)
+    return known(this.manifests.get(`${repository} ${text}`))
+  }
+
+  async #blob(
+    method: 'headBlob' | 'openBlob',
+    repository: Repository,
+    digest: Digest,
+    { as }: RequestOptions,
+  ): Promise<Buffer> {
+    await this.#ask(method, as, repository, digest)
+    return known(this.blobs.get(`${repository} ${digest}`))
+  }
+
+  async #ask(method: Method, as: RequestOptions['as'], ...what: readonly string[]): Promise<void> {
+    this.asked.push([method, ...what].join(' '))
+    await this.before(method, as)
+  }
+}
+
+function known<T>(value: T | undefined): T {
+  if (value === undefined) throw upstreamError('unknown', 404, 'not_found')
+  return value
+}
