@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import type { AuthFailure } from './access/caller.ts'
 import { FrontDoor } from './access/front-door.ts'
 import { Gate } from './access/gate.ts'
 import { Htpasswd } from './access/htpasswd.ts'
@@ -26,6 +27,7 @@ import { acquireLock, type Lock } from './store/lock.ts'
 import type { Place } from './store/ports.ts'
 import { openCatalog } from './store/rebuild.ts'
 import { UsageRecorder } from './store/usage.ts'
+import type { Clock } from './upstream/clock.ts'
 import type { ProgramSettings } from './upstream/credentials/sources.ts'
 import { createRegistry } from './upstream/factory.ts'
 import { OfflineRegistry } from './upstream/offline.ts'
@@ -33,6 +35,7 @@ import type { ProxyEnvironment } from './upstream/proxy-rules.ts'
 import { type Target, Upstreams } from './upstream/routing.ts'
 
 const USAGE_FLUSH_MS = 5_000
+const SYSTEM_CLOCK: Clock = { now: () => Date.now(), elapsed: () => performance.now() }
 
 export interface AppOptions {
   readonly config: Config
@@ -41,6 +44,10 @@ export interface AppOptions {
   readonly proxyEnvironment: ProxyEnvironment
   /** For plugins and helpers that give out credentials; absent: none is found in PATH. */
   readonly programs?: ProgramSettings
+  /** Default: that of the system. */
+  readonly clock?: Clock
+  /** How often certificates are looked at, in milliseconds; default 10 s. */
+  readonly tlsLookMs?: number
 }
 
 export interface App {
@@ -75,13 +82,13 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   const metrics = new Metrics(version, names)
   const store = await openStore(config, logger, metrics)
   const upstreams = connect(options, metrics)
-  const { manifests, blobs, lists, epochs } = createPull(store, metrics, logger)
+  const { clock = SYSTEM_CLOCK } = options
+  const now = () => clock.now()
+  const monotonic = () => clock.elapsed()
+  const { manifests, blobs, lists, epochs } = createPull(store, metrics, logger, now)
   const { catalog } = store
-  const gate = new Gate({
-    catalog,
-    monotonic: () => performance.now(),
-    now: () => Date.now(),
-  })
+  const onFailure = (kind: AuthFailure) => metrics.authFailure(kind)
+  const gate = new Gate({ catalog, monotonic, now, onFailure })
   const onChanged = async (target: Target, route: WriteRoute) => {
     const place = placeOf(target)
     epochs.begin(place)
@@ -102,7 +109,8 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     store: () => readStore(config, catalog),
     flights: () => blobs.flights(),
   })
-  const frontDoor = await openFrontDoor(config)
+  const htpasswd = await openHtpasswd(config, logger, monotonic)
+  const frontDoor = new FrontDoor({ config: config.auth, htpasswd, monotonic, onFailure })
   const handler = createApi({
     upstreams: upstreams.routes,
     frontDoor,
@@ -119,7 +127,13 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     logger.error({ reason: reasonOf(error) }, 'changed certificates cannot be used')
   }
   const { server } = config
-  const registry = new Listener({ address: server.listen, tls: server.tls, handler, onTlsError })
+  const registry = new Listener({
+    address: server.listen,
+    tls: server.tls,
+    handler,
+    ...(options.tlsLookMs === undefined ? {} : { tlsLookMs: options.tlsLookMs }),
+    onTlsError,
+  })
   const admin = new Listener({
     address: server.adminListen,
     tls: undefined,
@@ -200,11 +214,11 @@ async function openStore(config: Config, logger: Logger, metrics: Metrics): Prom
 }
 
 function connect(options: AppOptions, metrics: Metrics) {
-  const { config, logger, version, proxyEnvironment, programs } = options
+  const { config, logger, version, proxyEnvironment, programs, clock = SYSTEM_CLOCK } = options
   const dependencies = {
     logger,
     observe: metrics,
-    clock: { now: () => Date.now(), elapsed: () => performance.now() },
+    clock,
     random: Math.random,
     sleep: async (delayMs: number, signal?: AbortSignal) => {
       await sleep(delayMs, undefined, signal === undefined ? {} : { signal })
@@ -228,9 +242,8 @@ function connect(options: AppOptions, metrics: Metrics) {
   return { routes, close }
 }
 
-function createPull(store: Store, metrics: Metrics, logger: Logger) {
+function createPull(store: Store, metrics: Metrics, logger: Logger, now: () => number) {
   const { blobs: files, shelves, catalog, usage, storeFailed } = store
-  const now = () => Date.now()
   const negatives = new Negatives()
   const epochs = new Epochs()
   const shelf = new Shelf({ blobs: files, catalog, epochs, onStoreFailed: storeFailed, now })
@@ -268,10 +281,17 @@ function placeOf({ upstream, repository }: Target): Place {
   return { upstream: upstream.config.name, repository }
 }
 
-async function openFrontDoor({ auth }: Config): Promise<FrontDoor> {
+async function openHtpasswd(
+  { auth }: Config,
+  logger: Logger,
+  monotonic: () => number,
+): Promise<Htpasswd | undefined> {
   const file = auth?.htpasswdFile
-  const htpasswd = file === undefined ? undefined : await Htpasswd.open(file)
-  return new FrontDoor({ config: auth, htpasswd })
+  if (file === undefined) return undefined
+  const onError = (error: unknown) => {
+    logger.error({ reason: reasonOf(error) }, 'the changed password file cannot be used')
+  }
+  return Htpasswd.open({ file, monotonic, onError })
 }
 
 async function readStore({ storage }: Config, catalog: SqliteCatalog): Promise<StoreReadings> {

@@ -29,6 +29,8 @@ export interface ListenerOptions {
   readonly address: Address
   readonly tls: TlsFiles | undefined
   readonly handler: RequestListener
+  /** How often certificates are looked at, in milliseconds; default 10 s. */
+  readonly tlsLookMs?: number
   /** Told when changed certificates cannot be used; the ones in use stay. */
   readonly onTlsError: (error: unknown) => void
 }
@@ -112,7 +114,7 @@ export class Listener {
       } catch (error) {
         this.#options.onTlsError(error)
       }
-    }, TLS_LOOK_MS)
+    }, this.#options.tlsLookMs ?? TLS_LOOK_MS)
     this.#tlsTimer.unref()
   }
 }

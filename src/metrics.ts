@@ -43,6 +43,7 @@ const ERROR_REASONS = [
   'timeout',
   'tls',
 ]
+const AUTH_FAILURES = ['password', 'certificate', 'caller', 'limited'] as const
 const STORE_OPERATIONS = ['blob', 'catalog', 'ingest', 'list', 'manifest', 'member', 'tag', 'usage']
 
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
@@ -161,6 +162,11 @@ export class Metrics {
     'When the first of the credentials in use expires, where that is known',
     ['upstream'],
   )
+  readonly #authFailures = this.#counter(
+    'auth_failures_total',
+    'Callers refused: password and certificate at the front door, caller by the registry',
+    ['kind'],
+  )
   readonly #storeErrors = this.#counter('store_errors_total', 'Writes that the disk refused', [
     'operation',
   ])
@@ -197,6 +203,7 @@ export class Metrics {
       this.#throttled.inc({ upstream }, 0)
       for (const reason of ERROR_REASONS) this.#upstreamErrors.inc({ upstream, reason }, 0)
     }
+    for (const kind of AUTH_FAILURES) this.#authFailures.inc({ kind }, 0)
     for (const operation of STORE_OPERATIONS) this.#storeErrors.inc({ operation }, 0)
   }
 
@@ -231,6 +238,10 @@ export class Metrics {
 
   firstByte(handler: PullType, result: PullResult, seconds: number): void {
     this.#firstByte.observe({ handler, result }, seconds)
+  }
+
+  authFailure(kind: (typeof AUTH_FAILURES)[number]): void {
+    this.#authFailures.inc({ kind })
   }
 
   storeError(operation: string): void {

@@ -6,11 +6,29 @@ import type { CallerIdentity } from '../upstream/ports.ts'
 export interface Caller {
   /** A user the front door let in; `undefined` when it stands open. */
   readonly user: string | undefined
+  /** What the front door was opened with. A password leaves no room for a registry's credential. */
+  readonly entry: 'open' | 'password' | 'certificate'
   /** What the caller sent as its own credential for a registry. */
   readonly credential: CallerIdentity | undefined
   /** Whether what is sent to it, and what it sends, can be read on the way. */
   readonly isEncrypted: boolean
+  /** From where. */
+  readonly address: string
 }
+
+/**
+ * Whether to ask this caller for a credential of its own. To ask makes clients send their secret, so
+ * it is done only where nobody else can read it.
+ */
+export function mayChallenge(
+  { entry, isEncrypted }: Caller,
+  { allowPlainChallenge }: { readonly allowPlainChallenge: boolean },
+): boolean {
+  return entry !== 'password' && (isEncrypted || allowPlainChallenge)
+}
+
+/** What the operator wants to know of, and count. */
+export type AuthFailure = 'password' | 'certificate' | 'caller' | 'limited'
 
 /** Makes identities out of `Authorization` headers. The key dies with the process. */
 export class Fingerprints {

@@ -5,49 +5,63 @@ import picomatch from 'picomatch'
 
 import type { FrontDoorConfig } from '../config/config.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { type Caller, Fingerprints, parseBasic } from './caller.ts'
+import { Attempts } from './attempts.ts'
+import { type AuthFailure, type Caller, Fingerprints, parseBasic } from './caller.ts'
+import { identifyCertificate } from './certificate.ts'
 import type { Htpasswd } from './htpasswd.ts'
+
+/** Wrong passwords from one address. Each costs a bcrypt. */
+const LOGINS_PER_MINUTE = 20
 
 export interface FrontDoorOptions {
   /** `undefined`: anyone who reaches the port is let in. */
   readonly config: FrontDoorConfig | undefined
   readonly htpasswd: Htpasswd | undefined
+  /** Milliseconds that a jump of the wall clock does not move. */
+  readonly monotonic: () => number
+  readonly onFailure: (kind: AuthFailure) => void
 }
 
 /** Who comes in at all, and which repositories a user of this door may see. */
 export class FrontDoor {
-  readonly #config: FrontDoorConfig | undefined
-  readonly #htpasswd: Htpasswd | undefined
+  readonly #options: FrontDoorOptions
   readonly #fingerprints = new Fingerprints()
+  readonly #logins: Attempts
   readonly #rules: readonly {
     readonly isUser: (user: string) => boolean
     readonly isRepository: (name: string) => boolean
   }[]
 
-  constructor({ config, htpasswd }: FrontDoorOptions) {
-    this.#config = config
-    this.#htpasswd = htpasswd
+  constructor(options: FrontDoorOptions) {
+    const { config, monotonic } = options
+    this.#options = options
+    this.#logins = new Attempts({ perMinute: LOGINS_PER_MINUTE, monotonic })
     this.#rules = (config?.rules ?? []).map(({ users, repositories }) => ({
       isUser: picomatch([...users], { dot: true }),
       isRepository: picomatch([...repositories], { dot: true }),
     }))
   }
 
-  /** @throws {RegistryError} `UNAUTHORIZED`, with a challenge */
+  /**
+   * @throws {RegistryError} `UNAUTHORIZED` with a challenge, `DENIED` where only a certificate would
+   *   help, or `TOOMANYREQUESTS`
+   */
   async enter(request: IncomingMessage): Promise<Caller> {
+    const { config, onFailure } = this.#options
     const { authorization } = request.headers
     const isEncrypted = request.socket instanceof TLSSocket
+    const address = request.socket.remoteAddress ?? ''
     const credential = this.#fingerprints.identify(authorization)
-    if (this.#config === undefined) return { user: undefined, credential, isEncrypted }
-    const certified = this.#config.clientCertificates ? nameInCertificate(request) : undefined
-    if (certified !== undefined) return { user: certified, credential, isEncrypted }
-    const user = await this.#user(authorization)
-    if (user === undefined) {
-      const headers = { 'WWW-Authenticate': 'Basic realm="larder", charset="UTF-8"' }
-      throw new RegistryError('UNAUTHORIZED', { headers })
+    const common = { credential, isEncrypted, address }
+    if (config === undefined) return { user: undefined, entry: 'open', ...common }
+    if (config.clientCertificates) {
+      const identity = identifyCertificate(request)
+      if (identity.kind === 'name') return { user: identity.name, entry: 'certificate', ...common }
+      if (identity.kind === 'untrusted') onFailure('certificate')
     }
+    const user = await this.#login(authorization, address)
     // What opened this door is a secret of this door, and no registry's.
-    return { user, credential: undefined, isEncrypted }
+    return { ...common, user, entry: 'password', credential: undefined }
   }
 
   /**
@@ -60,17 +74,36 @@ export class FrontDoor {
     if (!isAllowed) throw new RegistryError('DENIED')
   }
 
-  async #user(authorization: string | undefined): Promise<string | undefined> {
+  /** Whoever was right before is let in at once, however many from that address are wrong. */
+  async #login(authorization: string | undefined, address: string): Promise<string> {
+    const { htpasswd, onFailure } = this.#options
+    // No password opens this door, so none is asked for.
+    if (htpasswd === undefined) throw denied()
     const basic = parseBasic(authorization)
-    if (basic === undefined || this.#htpasswd === undefined) return undefined
+    if (basic === undefined) throw challenge()
     const { username, password } = basic
-    return (await this.#htpasswd.verify(username, password)) ? username : undefined
+    if (await htpasswd.remembers(username, password)) return username
+    const isRight = await this.#logins
+      .make(
+        address,
+        () => htpasswd.verify(username, password),
+        (right) => !right,
+      )
+      .catch((error: unknown) => {
+        if (error instanceof RegistryError) onFailure('limited')
+        throw error
+      })
+    if (isRight) return username
+    onFailure('password')
+    throw challenge()
   }
 }
 
-/** The first name among the subject's alternatives, of a certificate that our CA has signed. */
-function nameInCertificate({ socket }: IncomingMessage): string | undefined {
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return undefined
-  const names = socket.getPeerCertificate().subjectaltname
-  return /(?:^|, )(?:DNS|URI|email):([^,"]+)/.exec(names ?? '')?.[1]
+function challenge(): RegistryError {
+  const headers = { 'WWW-Authenticate': 'Basic realm="larder", charset="UTF-8"' }
+  return new RegistryError('UNAUTHORIZED', { headers })
+}
+
+function denied(): RegistryError {
+  return new RegistryError('DENIED', { message: 'a client certificate is needed here' })
 }

@@ -1,26 +1,33 @@
+import { LRUCache } from 'lru-cache'
+
 import { RegistryError } from '../oci/errors.ts'
 import { isOutage, toRegistryError } from '../pull/failures.ts'
-import type { Outcome } from '../pull/pull.ts'
+import { keyPrefix, type Outcome } from '../pull/pull.ts'
 import type { Catalog, Place } from '../store/ports.ts'
 import { UpstreamError } from '../upstream/errors.ts'
-import type { Identity } from '../upstream/ports.ts'
+import type { CallerIdentity, Identity } from '../upstream/ports.ts'
 import type { Upstream } from '../upstream/routing.ts'
-import type { Caller } from './caller.ts'
+import { Attempts } from './attempts.ts'
+import { type AuthFailure, type Caller, mayChallenge } from './caller.ts'
 import { type Asked, prove, type Verdict } from './proof.ts'
-import { Verdicts } from './verdicts.ts'
+import { type Shown, Verdicts } from './verdicts.ts'
 
 /** A right that was shown is good for this long, and so is a repository's being public. */
 const GRANT_MS = 5 * 60_000
 const REFUSAL_MS = 30_000
 /** How long the public of a registry that cannot be asked is served before it is asked again. */
 const OUTAGE_MS = 10_000
+/** Wrong credentials from one address. Each costs the registry a question, in Larder's name. */
+const REFUSALS_PER_MINUTE = 300
+const MAX_UNTOUCHED = 10_000
 
 export interface GateOptions {
-  readonly catalog: Pick<Catalog, 'getPublicAt' | 'putPublicAt'>
+  readonly catalog: Pick<Catalog, 'getPublicAt' | 'putPublicAt' | 'hasPlace'>
   /** Milliseconds that a jump of the wall clock does not move. */
   readonly monotonic: () => number
   /** Epoch milliseconds. */
   readonly now: () => number
+  readonly onFailure: (kind: AuthFailure) => void
 }
 
 /**
@@ -31,10 +38,15 @@ export interface GateOptions {
 export class Gate {
   readonly #options: GateOptions
   readonly #verdicts: Verdicts
+  readonly #attempts: Attempts
+  /** Until when places of which nothing was here are taken to be so. */
+  readonly #untouched = new LRUCache<string, number>({ max: MAX_UNTOUCHED })
 
   constructor(options: GateOptions) {
+    const { monotonic } = options
     this.#options = options
-    this.#verdicts = new Verdicts(options.monotonic)
+    this.#verdicts = new Verdicts(monotonic)
+    this.#attempts = new Attempts({ perMinute: REFUSALS_PER_MINUTE, monotonic })
   }
 
   /**
@@ -49,18 +61,21 @@ export class Gate {
     }
   }
 
-  /** The registry has just given something of `place` to `as`: that is as good as any proof. */
-  async proved(upstream: Upstream, place: Place, as: Identity, { result }: Outcome): Promise<void> {
+  /**
+   * The registry has just given something of `place` to `as`. What anyone was given is public; a
+   * caller's right is not prolonged by its use, or a token would outlive the secret it was made of.
+   */
+  proved(upstream: Upstream, place: Place, as: Identity, { result }: Outcome): void {
     if (result !== 'miss' && result !== 'revalidated') return
-    if (as.kind === 'caller') return this.#verdicts.put(place, as, 'granted', GRANT_MS)
-    const hasAccount = upstream.config.credentials.length > 0
-    const isAnonymous = as.kind === 'anonymous' || (as.kind === 'larder' && !hasAccount)
-    if (isAnonymous && upstream.config.access !== 'shared') await this.#learnPublic(place)
+    const isLarderAnyone = as.kind === 'larder' && !hasAccount(upstream)
+    const isAnyone = as.kind === 'anonymous' || isLarderAnyone
+    if (isAnyone && upstream.config.access !== 'shared') this.#learnPublic(place)
   }
 
   /** Rights may have changed. */
   forget(): void {
     this.#verdicts.clear()
+    this.#untouched.clear()
   }
 
   async #admit(caller: Caller, upstream: Upstream, place: Place, asked: Asked): Promise<Identity> {
@@ -79,69 +94,120 @@ export class Gate {
   /** Larder's account may read more than the public: the public's right is asked for without it. */
   async #admitToPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Identity> {
     if (this.#verdicts.fresh(place, ANONYMOUS) === 'granted') return LARDER
-    const hasAccount = upstream.config.credentials.length > 0
-    const publicAt = await this.#options.catalog.getPublicAt(place)
-    // Nothing of it can be here yet, and what is fetched is fetched anonymously.
-    if (!hasAccount && publicAt === undefined) return LARDER
-    try {
-      const verdict = await this.#isPublic(upstream, place, asked)
-      if (verdict === 'refused') throw denied()
-      return LARDER
-    } catch (error) {
-      if (error instanceof UpstreamError && error.kind === 'unknown' && !hasAccount) return LARDER
-      if (!isOutage(error) || publicAt === undefined) throw error
-      // It was public when the registry could still be asked.
-      this.#verdicts.put(place, ANONYMOUS, 'granted', OUTAGE_MS)
-      return LARDER
-    }
+    // What is fetched without an account is fetched as anyone can.
+    if (!hasAccount(upstream) && (await this.#isUntouched(place))) return LARDER
+    if ((await this.#isPublic(upstream, place, asked)) === 'granted') return LARDER
+    throw denied()
   }
 
   /**
-   * A caller's own right first: whoever sends a secret mostly asks for what needs one. An outage
-   * proves nothing, so then only a proof of not long ago counts, where `staleGrant` allows it.
+   * Nothing of it was here a short while ago, and nobody was told that it is not public: so whatever
+   * is here now has been fetched since, under the access that is configured now.
    */
+  async #isUntouched(place: Place): Promise<boolean> {
+    const { catalog, monotonic } = this.#options
+    const key = keyPrefix(place)
+    if (monotonic() < (this.#untouched.get(key) ?? Number.NEGATIVE_INFINITY)) return true
+    if ((await catalog.hasPlace(place)) || this.#verdicts.knows(place, ANONYMOUS)) return false
+    this.#untouched.set(key, monotonic() + GRANT_MS)
+    return true
+  }
+
+  /** A caller's own right first: whoever sends a secret mostly asks for what needs one. */
   async #admitCaller(
-    { credential, isEncrypted }: Caller,
+    caller: Caller,
     upstream: Upstream,
     place: Place,
     asked: Asked,
   ): Promise<Identity> {
-    const { config } = upstream
+    const { credential } = caller
+    let outage: unknown
+    const unlessOutage = (error: unknown): Verdict => {
+      if (!isOutage(error)) throw error
+      outage = error
+      return 'refused'
+    }
     if (credential !== undefined) {
-      const verdict = await this.#verdicts
-        .ask(place, credential, () => prove(upstream, place, asked, credential), LIFETIMES)
-        .catch((error: unknown) => {
-          if (!isOutage(error)) throw error
-          return this.#verdicts.stale(place, credential, config.staleGrantMs)
-        })
+      const verdict = await this.#isGranted(caller, credential, upstream, place, asked).catch(
+        unlessOutage,
+      )
       if (verdict === 'granted') return credential
     }
-    const isPublic = await this.#isPublic(upstream, place, asked).catch((error: unknown) => {
-      if (!isOutage(error)) throw error
-      return this.#verdicts.stale(place, ANONYMOUS, config.staleGrantMs)
-    })
-    if (isPublic === 'granted') return ANONYMOUS
-    if (credential !== undefined) throw denied()
-    throw challenge(isEncrypted || config.allowPlainChallenge, config.name)
-  }
-
-  async #isPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Verdict> {
-    const question = async () => {
-      const publicAt = await this.#options.catalog.getPublicAt(place)
-      const age = publicAt === undefined ? Infinity : this.#options.now() - publicAt
-      // Shown before this process began.
-      if (age >= 0 && age < GRANT_MS && !this.#verdicts.knows(place, ANONYMOUS)) return 'granted'
-      const verdict = await prove(upstream, place, asked, ANONYMOUS)
-      if (verdict === 'granted') await this.#learnPublic(place)
-      else if (publicAt !== undefined) await this.#options.catalog.putPublicAt(place, undefined)
-      return verdict
+    const verdict = await this.#isPublic(upstream, place, asked).catch(unlessOutage)
+    if (verdict === 'granted') return ANONYMOUS
+    if (credential === undefined && mayChallenge(caller, upstream.config)) {
+      throw challenge(upstream.config.name)
     }
-    return this.#verdicts.ask(place, ANONYMOUS, question, LIFETIMES)
+    if (outage !== undefined) throw outage
+    if (credential !== undefined) this.#options.onFailure('caller')
+    throw denied()
   }
 
-  async #learnPublic(place: Place): Promise<void> {
+  /** An outage proves nothing: then only a proof of not long ago counts, where that is allowed. */
+  async #isGranted(
+    { address }: Caller,
+    credential: CallerIdentity,
+    upstream: Upstream,
+    place: Place,
+    asked: Asked,
+  ): Promise<Verdict> {
+    const question = () =>
+      this.#attempts.make(
+        address,
+        async () => shown(await prove(upstream, place, asked, credential)),
+        ({ verdict }) => verdict === 'refused',
+      )
+    try {
+      return await this.#verdicts.ask(place, credential, question)
+    } catch (error) {
+      if (error instanceof RegistryError) this.#options.onFailure('limited')
+      const { staleGrantMs } = upstream.config
+      const stale = this.#verdicts.stale(place, credential, staleGrantMs)
+      if (isOutage(error) && stale === 'granted') return stale
+      throw error
+    }
+  }
+
+  /** In an outage what was public when the registry could still be asked is taken to be so still. */
+  async #isPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Verdict> {
+    const { catalog } = this.#options
+    try {
+      const question = () => this.#askIfPublic(upstream, place, asked)
+      return await this.#verdicts.ask(place, ANONYMOUS, question)
+    } catch (error) {
+      if (!isOutage(error)) throw error
+      const wasShown = (await catalog.getPublicAt(place)) !== undefined
+      if (!wasShown && !isOnlySource(upstream, error)) throw error
+      this.#verdicts.put(place, ANONYMOUS, 'granted', OUTAGE_MS)
+      return 'granted'
+    }
+  }
+
+  async #askIfPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Shown> {
+    const { catalog, now } = this.#options
+    const publicAt = await catalog.getPublicAt(place)
+    const age = publicAt === undefined ? Number.POSITIVE_INFINITY : now() - publicAt
+    const isOfThisProcess = this.#verdicts.knows(place, ANONYMOUS)
+    // Shown before this process began.
+    if (age >= 0 && age < GRANT_MS && !isOfThisProcess) {
+      return { verdict: 'granted', lifetimeMs: GRANT_MS - age }
+    }
+    const verdict = await prove(upstream, place, asked, ANONYMOUS)
+    if (verdict === 'granted') this.#writePublicAt(place, now())
+    else if (publicAt !== undefined) this.#writePublicAt(place, undefined)
+    return shown(verdict)
+  }
+
+  #learnPublic(place: Place): void {
+    const wasKnown = this.#verdicts.fresh(place, ANONYMOUS) === 'granted'
     this.#verdicts.put(place, ANONYMOUS, 'granted', GRANT_MS)
-    await this.#options.catalog.putPublicAt(place, this.#options.now()).catch(() => {
+    this.#untouched.delete(keyPrefix(place))
+    // A write for every blob of an image would be felt, and tell nothing new.
+    if (!wasKnown) this.#writePublicAt(place, this.#options.now())
+  }
+
+  #writePublicAt(place: Place, at: number | undefined): void {
+    this.#options.catalog.putPublicAt(place, at).catch(() => {
       // A disk that refuses is told of by those who store more; here it costs a question later.
     })
   }
@@ -149,15 +215,29 @@ export class Gate {
 
 const LARDER: Identity = { kind: 'larder' }
 const ANONYMOUS: Identity = { kind: 'anonymous' }
-const LIFETIMES = { granted: GRANT_MS, refused: REFUSAL_MS } as const
+
+function hasAccount({ config }: Upstream): boolean {
+  return config.credentials.length > 0
+}
+
+/**
+ * A site that is offline can ask nobody, ever. Without an account its operator's word that the
+ * upstream is public is all there is, and whatever was brought there is not private to anybody.
+ */
+function isOnlySource(upstream: Upstream, error: unknown): boolean {
+  const isOffline = error instanceof UpstreamError && error.kind === 'offline'
+  return isOffline && upstream.config.access === 'public' && !hasAccount(upstream)
+}
+
+function shown(verdict: Verdict): Shown {
+  return { verdict, lifetimeMs: verdict === 'granted' ? GRANT_MS : REFUSAL_MS }
+}
 
 function denied(): RegistryError {
   return new RegistryError('DENIED')
 }
 
-/** A challenge makes clients send their secret, so it is made only where nobody else can read it. */
-function challenge(isAllowed: boolean, realm: string): RegistryError {
-  if (!isAllowed) return denied()
+function challenge(realm: string): RegistryError {
   const headers = { 'WWW-Authenticate': `Basic realm="${realm}", charset="UTF-8"` }
   return new RegistryError('UNAUTHORIZED', { headers })
 }

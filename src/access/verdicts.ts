@@ -1,10 +1,17 @@
 import { LRUCache } from 'lru-cache'
 
 import type { Place } from '../store/ports.ts'
+import { UpstreamError } from '../upstream/errors.ts'
 import type { Identity } from '../upstream/ports.ts'
 import type { Verdict } from './proof.ts'
 
 const MAX_VERDICTS = 50_000
+
+/** What a registry has just shown, and for how long that is good. */
+export interface Shown {
+  readonly verdict: Verdict
+  readonly lifetimeMs: number
+}
 
 interface Remembered {
   readonly verdict: Verdict
@@ -24,24 +31,18 @@ export class Verdicts {
   }
 
   /** The verdict that is remembered, else the question's answer: asked once, whoever asks meanwhile. */
-  async ask(
-    place: Place,
-    as: Identity,
-    question: () => Promise<Verdict>,
-    lifetimes: Readonly<Record<Verdict, number>>,
-  ): Promise<Verdict> {
+  async ask(place: Place, as: Identity, question: () => Promise<Shown>): Promise<Verdict> {
     const fresh = this.fresh(place, as)
     if (fresh !== undefined) return fresh
     const key = keyOf(place, as)
     const asking = this.#asking.get(key)
-    if (asking !== undefined) return asking
-    const asked = question().then((verdict) => {
-      this.put(place, as, verdict, lifetimes[verdict])
-      return verdict
+    if (asking === undefined) return this.#begin(key, place, as, question)
+    const verdict = await asking.catch((error: unknown) => {
+      // Something else was asked for, and is absent: that says nothing of this question.
+      if (error instanceof UpstreamError && error.kind === 'unknown') return undefined
+      throw error
     })
-    const mine = asked.finally(() => this.#asking.delete(key))
-    this.#asking.set(key, mine)
-    return mine
+    return verdict ?? this.fresh(place, as) ?? this.#answer(place, as, question)
   }
 
   put(place: Place, as: Identity, verdict: Verdict, lifetimeMs: number): void {
@@ -67,6 +68,25 @@ export class Verdicts {
 
   clear(): void {
     this.#remembered.clear()
+  }
+
+  #begin(
+    key: string,
+    place: Place,
+    as: Identity,
+    question: () => Promise<Shown>,
+  ): Promise<Verdict> {
+    const mine = this.#answer(place, as, question).finally(() => this.#asking.delete(key))
+    this.#asking.set(key, mine)
+    return mine
+  }
+
+  async #answer(place: Place, as: Identity, question: () => Promise<Shown>): Promise<Verdict> {
+    // A right lasts from when it was asked for: it may be withdrawn while the answer is on its way.
+    const at = this.#monotonic()
+    const { verdict, lifetimeMs } = await question()
+    this.#remembered.set(keyOf(place, as), { verdict, at, until: at + lifetimeMs })
+    return verdict
   }
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { ServerResponse } from 'node:http'
 
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
@@ -6,7 +7,7 @@ import { OCTET_STREAM } from '../oci/media-types.ts'
 import type { Blobs, PulledBlob } from '../pull/blobs.ts'
 import type { ByteRange, Content } from '../pull/content.ts'
 import type { Pull } from '../pull/pull.ts'
-import { writeBody } from './body.ts'
+import { ClientGoneError, writeBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
 import { matchesEtag, parseRanges, passesIfRange, type Ranges } from './ranges.ts'
 
@@ -79,7 +80,7 @@ async function send(
   range: ByteRange,
 ): Promise<void> {
   const { response } = exchange
-  const pieces = await begun(pulled.content, range)
+  const pieces = await begun(pulled.content, range, signalOf(response))
   response.setHeader('Content-Length', range.end - range.start + 1)
   response.writeHead(status)
   const isWhole = await writeBody(response, pieces, (bytes) =>
@@ -88,9 +89,20 @@ async function send(
   if (isWhole) response.end()
 }
 
+/** A client that has gone waits for nothing. */
+function signalOf(response: ServerResponse): AbortSignal {
+  const gone = new AbortController()
+  response.once('close', () => gone.abort(new ClientGoneError()))
+  return gone.signal
+}
+
 /** Waits for the first bytes: until they are here, an error can still be said in an answer. */
-async function begun(content: Content, range: ByteRange): Promise<AsyncIterable<Uint8Array>> {
-  const reading = content.read(range)
+async function begun(
+  content: Content,
+  range: ByteRange,
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const reading = content.read(range, signal)
   const first = await reading.next()
   return (async function* () {
     try {
@@ -120,13 +132,14 @@ async function sendParts(
   const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
   const bodies = parts.reduce((sum, { start, end }) => sum + end - start + 1, 0)
   const length = heads.reduce((sum, one) => sum + one.length, bodies + tail.length)
-  const first = await begun(content, parts[0] as ByteRange)
+  const signal = signalOf(response)
+  const first = await begun(content, parts[0] as ByteRange, signal)
   response.setHeader('Content-Type', `multipart/byteranges; boundary=${boundary}`)
   response.setHeader('Content-Length', length)
   response.writeHead(206)
   for (const [index, part] of parts.entries()) {
     response.write(heads[index])
-    const pieces = index === 0 ? first : content.read(part)
+    const pieces = index === 0 ? first : content.read(part, signal)
     const count = (bytes: number) => exchange.served(source, bytes)
     if (!(await writeBody(response, pieces, count))) return
   }

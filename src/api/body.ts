@@ -2,6 +2,11 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { setImmediate } from 'node:timers/promises'
 
+/** Nobody is left to be told of anything. */
+export class ClientGoneError extends Error {
+  override readonly name = 'ClientGoneError'
+}
+
 /** A client that takes nothing for this long is let go, so that it holds nothing for longer. */
 const STALLED_MS = 60_000
 /**

@@ -1,4 +1,5 @@
 import { RegistryError } from '../oci/errors.ts'
+import { ClientGoneError } from './body.ts'
 import type { Exchange } from './exchange.ts'
 
 const CONTENT_HEADERS = [
@@ -15,6 +16,7 @@ const CONTENT_HEADERS = [
 
 /** The one place where an error becomes an answer. */
 export function answerError(exchange: Exchange, error: unknown): void {
+  if (error instanceof ClientGoneError) return
   exchange.failed(error)
   const { response, isHead } = exchange
   if (response.headersSent) {

@@ -30,6 +30,7 @@ export class Exchange {
   #target: Target | undefined
   #reference: string | undefined
   #outcome: Outcome | undefined
+  #onPulled: ((outcome: Outcome) => void) | undefined
   #result: PullResult | undefined
   #bytes = 0
   #firstByteAt: number | undefined
@@ -68,6 +69,7 @@ export class Exchange {
     const { result, ageSeconds, warning } = outcome
     this.#outcome = outcome
     this.#result = result
+    this.#onPulled?.(outcome)
     this.response.setHeader('Cache-Status', CACHE_STATUS[result])
     if (ageSeconds !== undefined) this.response.setHeader('Age', ageSeconds)
     if (warning !== undefined) {
@@ -79,9 +81,9 @@ export class Exchange {
     }
   }
 
-  /** `undefined` until it is known. */
-  get outcome(): Outcome | undefined {
-    return this.#outcome
+  /** Who wants to be told as soon as it is known how the answer comes about. */
+  whenPulled(listener: (outcome: Outcome) => void): void {
+    this.#onPulled = listener
   }
 
   /** `bytes` of the body went to the client. */

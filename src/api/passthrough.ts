@@ -70,8 +70,17 @@ export class Passthrough {
     this.#proxy.close()
   }
 
-  /** @throws {RegistryError} before anything was sent to the caller */
-  async pass(exchange: Exchange, target: Target, route: WriteRoute, as: Identity): Promise<void> {
+  /**
+   * @param admitTo throws when the caller may not see what a mount takes from
+   * @throws {RegistryError} before anything was sent to the caller
+   */
+  async pass(
+    exchange: Exchange,
+    target: Target,
+    route: WriteRoute,
+    as: Identity,
+    admitTo: (source: Target) => void,
+  ): Promise<void> {
     const { config, registry } = target.upstream
     const actions = exchange.request.method === 'DELETE' ? 'pull,push,delete' : 'pull,push'
     const { origin, authorization } = await registry.authorize(target.repository, actions, as)
@@ -80,7 +89,7 @@ export class Passthrough {
     for (const name of [...named, ...HOP_BY_HOP]) delete request.headers[name]
     delete request.headers.authorization
     if (authorization !== undefined) request.headers.authorization = authorization
-    request.url = this.#path(exchange, target, route)
+    request.url = this.#path(exchange, target, route, admitTo)
     this.#options.onChanging(target)
     let answer: IncomingMessage | undefined
     try {
@@ -94,11 +103,16 @@ export class Passthrough {
   }
 
   /** The upstream's own path: its name for the repository, without `ns`. */
-  #path({ request }: Exchange, target: Target, route: WriteRoute): string {
+  #path(
+    { request }: Exchange,
+    target: Target,
+    route: WriteRoute,
+    admitTo: (source: Target) => void,
+  ): string {
     const query = new URLSearchParams(request.url?.split('?')[1])
     query.delete('ns')
     const from = query.get('from')
-    if (from !== null) query.set('from', this.#mountSource(target, from))
+    if (from !== null) query.set('from', this.#mountSource(target, from, admitTo))
     const text = query.toString()
     const end =
       route.kind === 'upload'
@@ -110,9 +124,10 @@ export class Passthrough {
   }
 
   /** A mount names its source as the caller sees it; a blob of another registry cannot be mounted. */
-  #mountSource(target: Target, from: string): string {
+  #mountSource(target: Target, from: string, admitTo: (source: Target) => void): string {
     const source = this.#options.upstreams.resolve(target.namespace, from)
     if (source.upstream !== target.upstream) return from
+    admitTo(source)
     return source.repository
   }
 

@@ -1,4 +1,4 @@
-import type { Caller } from '../access/caller.ts'
+import { type Caller, mayChallenge } from '../access/caller.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Upstreams } from '../upstream/routing.ts'
 import type { Exchange } from './exchange.ts'
@@ -13,11 +13,11 @@ import type { Exchange } from './exchange.ts'
 export function servePing(exchange: Exchange, caller: Caller, upstreams: Upstreams): void {
   const { request, response, isHead } = exchange
   const isDocker = request.headers['user-agent']?.startsWith('docker/') ?? false
-  const wanting = upstreams.all.find(({ config }) => {
-    const mayChallenge = caller.isEncrypted || config.allowPlainChallenge
-    return config.access === 'caller' && mayChallenge && (config.default || !isDocker)
-  })
-  if (wanting !== undefined && caller.user === undefined && caller.credential === undefined) {
+  const isWanted = upstreams.all.some(
+    ({ config }) =>
+      config.access === 'caller' && mayChallenge(caller, config) && (config.default || !isDocker),
+  )
+  if (isWanted && caller.credential === undefined) {
     const headers = { 'WWW-Authenticate': 'Basic realm="larder", charset="UTF-8"' }
     throw new RegistryError('UNAUTHORIZED', { headers })
   }

@@ -77,16 +77,17 @@ async function serve(options: ApiOptions, exchange: Exchange, route: Route): Pro
   const target = options.upstreams.resolve(route.address.ns, route.address.name)
   exchange.aimedAt(target, referenceOf(route))
   const { config } = target.upstream
-  options.frontDoor.admit(caller, `${config.name}/${target.repository}`)
+  const admitTo = ({ upstream, repository }: Target) =>
+    options.frontDoor.admit(caller, `${upstream.config.name}/${repository}`)
+  admitTo(target)
   if (isWrite(exchange) || route.kind === 'upload') {
     const { as, writeRoute } = write(exchange, target, route, caller.credential)
-    return options.passthrough.pass(exchange, target, writeRoute, as)
+    return options.passthrough.pass(exchange, target, writeRoute, as, admitTo)
   }
   const place = { upstream: config.name, repository: target.repository }
   const as = await options.gate.admit(caller, target.upstream, place, askedOf(route))
+  exchange.whenPulled((outcome) => options.gate.proved(target.upstream, place, as, outcome))
   await serveContent(options, exchange, { upstream: target.upstream, place, as }, route)
-  const { outcome } = exchange
-  if (outcome !== undefined) await options.gate.proved(target.upstream, place, as, outcome)
 }
 
 async function serveContent(

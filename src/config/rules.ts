@@ -8,6 +8,7 @@ import type { ConfigInput } from './schema.ts'
 import { isMisshapen, type Misfit } from './shape.ts'
 import { checkUniqueness } from './uniqueness.ts'
 import { UPSTREAM_RULES } from './upstream-rules.ts'
+import type { UpstreamInput } from './upstream-schema.ts'
 
 export type Report = (path: Path, message: string) => void
 
@@ -98,7 +99,24 @@ function checkUpstreams(config: ConfigInput, fits: Fits, report: Report): void {
       if (!reads.every((key) => fits([...at, key]) && fits(['defaults', key]))) continue
       check(upstream, (path, message) => report([...at, ...path], message))
     }
+    const path: Path = [...at, 'access']
+    if (fits(['auth']) && fits(path) && fits(['defaults', 'access'])) {
+      checkRoomForCallers(config, upstream, (message) => report(path, message))
+    }
   }
+}
+
+/** There is one `Authorization` in a request. */
+function checkRoomForCallers(
+  { auth }: ConfigInput,
+  { access }: Partial<UpstreamInput>,
+  report: (message: string) => void,
+): void {
+  if (access !== 'caller' || !auth?.htpasswdFile || auth.clientCertificates) return
+  report(
+    'caller needs the login that auth.htpasswdFile takes for the front door: ' +
+      'open that with auth.clientCertificates, or leave auth out',
+  )
 }
 
 function isSame(a: Path, b: Path): boolean {

@@ -3,12 +3,14 @@ import type { ByteSource } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import type { BlobStore, Catalog, Ingest, Place } from '../store/ports.ts'
+import { Coalescer } from './coalesce.ts'
 import type { Content } from './content.ts'
 import type { Epochs } from './epochs.ts'
 import { toRegistryError } from './failures.ts'
 import { Flight } from './flight.ts'
 import type { Negatives } from './negatives.ts'
-import { keyOf, type Outcome, type Pull } from './pull.ts'
+import { Passage } from './passage.ts'
+import { keyOf, keyPrefix, type Outcome, type Pull } from './pull.ts'
 
 export interface PulledBlob {
   readonly content: Content
@@ -58,6 +60,7 @@ class LandedError extends Error {
 export class Blobs {
   readonly #options: BlobsOptions
   readonly #departures = new Map<Digest, Departure>()
+  readonly #questions = new Coalescer<{ readonly size: number | undefined }>()
 
   constructor(options: BlobsOptions) {
     this.#options = options
@@ -69,8 +72,8 @@ export class Blobs {
     digest: Digest,
   ): Promise<{ readonly size: number | undefined; readonly outcome: Outcome }> {
     try {
-      const size = await this.#options.blobs.stat(digest)
-      if (size !== undefined && (await this.#isMember(pull, digest))) {
+      const size = await this.#statStored(digest)
+      if (size !== undefined && (await this.#mayServe(pull, digest))) {
         return { size, outcome: { result: 'hit' } }
       }
       const remote = await this.#confirm(pull, digest)
@@ -114,20 +117,40 @@ export class Blobs {
   }
 
   async #openStored(pull: Pull, digest: Digest): Promise<PulledBlob | undefined> {
-    const { blobs, shelves, events } = this.#options
-    if ((await blobs.stat(digest)) === undefined) return undefined
-    const isMember = await this.#isMember(pull, digest)
-    if (!isMember) await this.#confirm(pull, digest)
+    const { shelves, events } = this.#options
+    if ((await this.#statStored(digest)) === undefined) return undefined
+    const isProven = await this.#mayServe(pull, digest)
+    if (!isProven) await this.#confirm(pull, digest)
     const content = await shelves.open(digest)
     if (content === undefined) return undefined
     events.used(digest)
-    const outcome = { result: isMember ? 'hit' : 'revalidated' } as const
+    const outcome = { result: isProven ? 'hit' : 'revalidated' } as const
     return { content, source: 'cache', outcome }
   }
 
-  /** Knowing a digest is no right to it: a manifest of this repository must list it. */
-  async #isMember(pull: Pull, digest: Digest): Promise<boolean> {
-    return (await this.#options.catalog.getMember(pull.place, digest, 'blob')) !== undefined
+  /** A file of another size than was committed is damaged: it is put aside and fetched again. */
+  async #statStored(digest: Digest): Promise<number | undefined> {
+    const { blobs, catalog, events } = this.#options
+    const size = await blobs.stat(digest)
+    const committed = size === undefined ? undefined : await catalog.getBlob(digest)
+    if (committed === undefined || committed.size === size) return size
+    await blobs.quarantine(digest)
+    await catalog.deleteBlob(digest)
+    events.storeFailed('blob', new ContentMismatchError('size', `${committed.size}`, `${size}`))
+    return undefined
+  }
+
+  /**
+   * Knowing a digest is no right to it, and whoever can push a manifest can list it: the registry
+   * must once have given or confirmed it in this repository.
+   */
+  async #mayServe(pull: Pull, digest: Digest): Promise<boolean> {
+    const member = await this.#options.catalog.getMember(pull.place, digest, 'blob')
+    if (member === undefined || member.isProven) return member !== undefined
+    // It may have come this very moment, and be under its name before that is written down.
+    const departure = this.#departures.get(digest)
+    const flight = await departure?.flight.catch(() => undefined)
+    return flight?.isVerified === true && isSamePlace(departure?.pull, pull)
   }
 
   /** Else the registry must say that this repository has it, to this caller. */
@@ -135,8 +158,9 @@ export class Blobs {
     const { upstream, place } = pull
     const { negatives, epochs } = this.#options
     const epoch = epochs.of(place)
-    const remote = await negatives.asked(keyOf(pull, String(epoch), digest), () =>
-      upstream.registry.headBlob(place.repository, digest, pull),
+    const key = keyOf(pull, String(epoch), digest)
+    const { answer: remote } = await this.#questions.ask(key, () =>
+      negatives.asked(key, () => upstream.registry.headBlob(place.repository, digest, pull)),
     )
     await this.#learnMember(place, digest, remote.size ?? -1, epoch)
     return remote
@@ -166,7 +190,9 @@ export class Blobs {
   /** `undefined`: it has failed for reasons of its own, or its first bytes are gone. */
   async #join(departure: Departure, pull: Pull, digest: Digest): Promise<PulledBlob | undefined> {
     const isSame = keyOf(departure.pull) === keyOf(pull)
-    if (!isSame && !(await this.#isMember(pull, digest))) await this.#confirm(pull, digest)
+    if (!isSame && !(await this.#mayJoin(departure, pull, digest))) {
+      await this.#confirm(pull, digest)
+    }
     const flight = await departure.flight
     try {
       await flight.opened
@@ -180,42 +206,52 @@ export class Blobs {
       await flight.landed.catch(() => undefined)
       return undefined
     }
-    if (flight.isVerified) return { content: flight, source: 'cache', outcome: { result: 'hit' } }
-    return { content: flight, source: 'upstream', outcome: { result: 'coalesced' } }
+    const content = this.#passage(flight)
+    if (flight.isVerified) return { content, source: 'cache', outcome: { result: 'hit' } }
+    return { content, source: 'upstream', outcome: { result: 'coalesced' } }
+  }
+
+  /** A download that the registry opened in this very repository is as good as its confirmation. */
+  async #mayJoin(departure: Departure, pull: Pull, digest: Digest): Promise<boolean> {
+    const member = await this.#options.catalog.getMember(pull.place, digest, 'blob')
+    if (member === undefined) return false
+    return member.isProven || isSamePlace(departure.pull, pull)
   }
 
   async #depart(pull: Pull, digest: Digest): Promise<PulledBlob> {
     const { negatives, epochs } = this.#options
     const epoch = epochs.of(pull.place)
     return negatives.asked(keyOf(pull, String(epoch), digest), async () => {
-      const flight = this.#start(pull, digest)
+      const flight = this.#start(pull, digest, epoch)
       const departure = { pull, flight }
       this.#departures.set(digest, departure)
       const leave = () => {
         if (this.#departures.get(digest) === departure) this.#departures.delete(digest)
       }
       flight.then((one) => one.landed.catch(() => undefined).finally(leave), leave)
-      const content = await flight
-      await content.opened
-      if (!(await this.#isMember(pull, digest))) {
-        await this.#learnMember(pull.place, digest, content.size, epoch)
+      const started = await flight
+      await started.opened
+      // What a manifest lists is learned together with the stored blob, in one write.
+      if ((await this.#options.catalog.getMember(pull.place, digest, 'blob')) === undefined) {
+        await this.#learnMember(pull.place, digest, -1, epoch)
       }
-      return { content, source: 'upstream', outcome: { result: 'miss' } }
+      return { content: this.#passage(started), source: 'upstream', outcome: { result: 'miss' } }
     })
   }
 
-  async #start(pull: Pull, digest: Digest): Promise<Flight> {
+  async #start(pull: Pull, digest: Digest, epoch: number): Promise<Flight> {
     const { upstream, place } = pull
-    const { blobs, catalog, events } = this.#options
+    const { catalog, events } = this.#options
     const member = await catalog.getMember(place, digest, 'blob')
     // While this departure stands nobody else can land, so this look is the last word.
-    if ((await blobs.stat(digest)) !== undefined) throw new LandedError()
+    if ((await this.#statStored(digest)) !== undefined) throw new LandedError()
     const hint = member === undefined || member.size < 0 ? undefined : member.size
     const flight = new Flight({
       digest,
       upstream: place.upstream,
-      open: (offset) => {
-        return upstream.registry.openBlob(place.repository, digest, { as: pull.as, offset })
+      open: (offset, signal) => {
+        const options = { as: pull.as, offset, signal }
+        return upstream.registry.openBlob(place.repository, digest, options)
       },
       ingest: await this.#ingest(digest),
       sizeHint: hint,
@@ -226,10 +262,14 @@ export class Blobs {
       },
     })
     flight.landed.then(
-      () => this.#land(flight),
+      () => this.#land(flight, place, epoch),
       (error: unknown) => this.#crash(pull, digest, error),
     )
     return flight
+  }
+
+  #passage(flight: Flight): Passage {
+    return new Passage(flight, (digest) => this.#options.shelves.open(digest))
   }
 
   async #ingest(digest: Digest): Promise<Ingest | undefined> {
@@ -241,12 +281,13 @@ export class Blobs {
     }
   }
 
-  async #land(flight: Flight): Promise<void> {
-    const { catalog, shelves, events, now } = this.#options
+  async #land(flight: Flight, place: Place, epoch: number): Promise<void> {
+    const { catalog, shelves, epochs, events, now } = this.#options
     const { digest, size } = flight
     if (!flight.isStored) return
     try {
-      await catalog.putBlob(digest, size, now())
+      const from = epochs.of(place) === epoch ? place : undefined
+      await catalog.putBlob(digest, size, now(), from)
       shelves.remember(digest, size, flight.chunks)
     } catch (error) {
       events.storeFailed('catalog', error)
@@ -260,4 +301,8 @@ export class Blobs {
     const reason = error instanceof Error ? error.message : String(error)
     logger.warn({ upstream, repository, digest, reason }, 'download failed')
   }
+}
+
+function isSamePlace(one: Pull | undefined, other: Pull): boolean {
+  return one !== undefined && keyPrefix(one.place) === keyPrefix(other.place)
 }

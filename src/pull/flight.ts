@@ -106,6 +106,11 @@ export class Flight implements Content {
     return this.#isVerified
   }
 
+  /** The file has its final name, or could not get it, and is no longer held open here. */
+  get hasLanded(): boolean {
+    return this.#window.isClosed
+  }
+
   get isStored(): boolean {
     return this.#window.isStored
   }
@@ -231,6 +236,10 @@ export class Flight implements Content {
       throw offset > 0 && isNoWayOn(error) ? this.#wrongSize(`at least ${offset}`) : error
     })
     remote.body.once('error', () => undefined)
+    if (signal.aborted) {
+      remote.body.destroy()
+      throw signal.reason
+    }
     if (attempt > 0) this.#options.events.resumed()
     this.#size ??= remote.size ?? this.#options.sizeHint
     if (remote.offset > offset || (remote.size !== undefined && remote.size !== this.#size)) {
@@ -252,7 +261,6 @@ export class Flight implements Content {
     const { body } = remote
     const stop = () => body.destroy(new Error('stopped'))
     this.#abort.signal.addEventListener('abort', stop, { once: true })
-    if (this.#abort.signal.aborted) stop()
     try {
       for await (const piece of body as AsyncIterable<Buffer>) {
         const fresh = skip > 0 ? piece.subarray(skip) : piece

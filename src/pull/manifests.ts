@@ -71,8 +71,11 @@ export class Manifests {
     const { shelf, now } = this.#options
     const known = await shelf.tag(pull.place, tag)
     const here = known && (await shelf.find(pull.place, known.digest))
-    if (known === undefined || here === undefined) return this.#fetch(pull, { kind: 'tag', tag })
     const rule = this.#rulesOf(pull.upstream).for(pull.place.repository, tag)
+    if (known === undefined || here === undefined) {
+      if (rule.pullPolicy === 'Never') throw neverAsked(pull.place.upstream)
+      return this.#fetch(pull, { kind: 'tag', tag })
+    }
     if (freshness(rule, known.checkedAt, now()) === 'fresh') {
       return { ...here, outcome: { result: 'hit', ...this.#age(known) } }
     }
@@ -91,11 +94,13 @@ export class Manifests {
     here: StoredManifest,
     epoch: number,
   ): Promise<PulledManifest> {
-    const { shelf } = this.#options
+    const { shelf, negatives } = this.#options
     try {
       const reference = { kind: 'tag', tag } as const
       const { registry } = pull.upstream
-      const { digest } = await registry.headManifest(pull.place.repository, reference, pull)
+      const { digest } = await negatives.asked(keyOf(pull, String(epoch), 'HEAD', tag), () =>
+        registry.headManifest(pull.place.repository, reference, pull),
+      )
       const isSame = digest === known.digest
       const current = isSame ? here : await this.#getByDigest(pull, digest)
       await shelf.putTag(pull.place, tag, digest, epoch)
@@ -158,6 +163,12 @@ export class Manifests {
   #age({ checkedAt }: TagRecord): { readonly ageSeconds: number } {
     return { ageSeconds: Math.max(0, Math.floor((this.#options.now() - checkedAt) / 1000)) }
   }
+}
+
+/** As if offline: the registry is not asked, so nobody can say that it has no such tag. */
+function neverAsked(upstream: string): UpstreamError {
+  const message = 'not in this cache, and its registry is never asked for it'
+  return new UpstreamError('offline', { upstream, reason: 'offline', message })
 }
 
 function coalesced(pulled: PulledManifest): PulledManifest {

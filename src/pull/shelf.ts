@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 
-import type { Digest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
+import { ContentMismatchError } from '../oci/errors.ts'
 import { MAX_MANIFEST_BYTES, type Manifest } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { BlobStore, Catalog, Child, Place, TagRecord } from '../store/ports.ts'
@@ -40,24 +41,31 @@ export class Shelf {
     this.#options = options
   }
 
-  /** Only if `place` is known to have it. */
+  /** Only if it may be served at `place`. */
   async find(place: Place, digest: Digest): Promise<StoredManifest | undefined> {
     const key = keyOf(place, digest)
     const remembered = this.#manifests.get(key)
     if (remembered !== undefined) return remembered
     const epoch = this.#options.epochs.of(place)
     const member = await this.#options.catalog.getMember(place, digest, 'manifest')
-    const stored = member && (await this.read(digest))
+    const stored = member?.isProven ? await this.read(digest) : undefined
     if (stored !== undefined && this.#isCurrent(place, epoch)) this.#manifests.set(key, stored)
     return stored
   }
 
   /** Whichever place it came from: whether the caller may have it is for a registry to say. */
   async read(digest: Digest): Promise<StoredManifest | undefined> {
-    const { blobs, catalog } = this.#options
+    const { blobs, catalog, onStoreFailed } = this.#options
     const record = await catalog.findManifest(digest)
     const bytes = record && (await blobs.read(digest, MAX_MANIFEST_BYTES))
-    return bytes && { digest, mediaType: record.mediaType, bytes }
+    if (record === undefined || bytes === undefined) return undefined
+    if (digestOf(bytes, algorithmOf(digest)) === digest) {
+      return { digest, mediaType: record.mediaType, bytes }
+    }
+    // Damaged on disk: out of the way, so that it is fetched again.
+    await blobs.quarantine(digest)
+    onStoreFailed('manifest', new ContentMismatchError('digest', digest, 'other bytes on disk'))
+    return undefined
   }
 
   /**

@@ -60,6 +60,11 @@ export class Window {
     return this.#isStored
   }
 
+  /** Nothing can be read back from the file any more. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   get isFull(): boolean {
     const waiting = this.#isStored
       ? indexOf(this.#received) - indexOf(this.#written)

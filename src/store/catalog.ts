@@ -14,6 +14,7 @@ import type {
   Child,
   ListRecord,
   ManifestRecord,
+  Member,
   Place,
   TagRecord,
 } from './ports.ts'
@@ -71,8 +72,8 @@ export class SqliteCatalog implements Catalog {
     const repositoryId = this.#places.ensure(place)
     this.#transact(() => {
       this.#manifests.put(manifest, children)
-      this.#members.put(repositoryId, { digest, size, kind: 'manifest' })
-      for (const child of children) this.#members.put(repositoryId, child)
+      this.#members.confirm(repositoryId, { digest, size, kind: 'manifest' })
+      for (const child of children) this.#members.list(repositoryId, child)
       if (tag === undefined) return
       this.#tags.put(repositoryId, tag.tag, { digest, checkedAt: tag.checkedAt })
     })
@@ -86,12 +87,12 @@ export class SqliteCatalog implements Catalog {
     return this.#manifests.get(digest)
   }
 
-  async getMember(place: Place, digest: Digest, kind: Child['kind']) {
+  async getMember(place: Place, digest: Digest, kind: Child['kind']): Promise<Member | undefined> {
     return this.#at(place, (repositoryId) => this.#members.get({ repositoryId, digest, kind }))
   }
 
   async putMember(place: Place, child: Child): Promise<void> {
-    this.#members.put(this.#places.ensure(place), child)
+    this.#members.confirm(this.#places.ensure(place), child)
   }
 
   async deleteMember(place: Place, digest: Digest, kind: Child['kind']): Promise<void> {
@@ -136,6 +137,10 @@ export class SqliteCatalog implements Catalog {
     this.#at(place, (id) => this.#lists.deleteAll(id, kind))
   }
 
+  async hasPlace(place: Place): Promise<boolean> {
+    return this.#places.find(place) !== undefined
+  }
+
   async getPublicAt(place: Place): Promise<number | undefined> {
     return this.#at(place, (id) => this.#places.publicAt(id))
   }
@@ -144,8 +149,12 @@ export class SqliteCatalog implements Catalog {
     this.#places.setPublicAt(this.#places.ensure(place), at)
   }
 
-  async putBlob(digest: Digest, size: number, usedAt: number): Promise<void> {
-    this.#blobs.put(digest, size, usedAt)
+  async putBlob(digest: Digest, size: number, usedAt: number, from?: Place): Promise<void> {
+    const id = from === undefined ? undefined : this.#places.ensure(from)
+    this.#transact(() => {
+      this.#blobs.put(digest, size, usedAt)
+      if (id !== undefined) this.#members.confirm(id, { digest, size, kind: 'blob' })
+    })
   }
 
   async getBlob(digest: Digest): Promise<{ readonly size: number } | undefined> {

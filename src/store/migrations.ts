@@ -120,4 +120,10 @@ export const MIGRATIONS: readonly string[] = [
     update totals set tags = tags - 1 where id = 1;
   end;
   `,
+  `
+  -- Whether the registry has given or confirmed it there; else a manifest there merely lists it.
+  alter table members add column confirmed integer not null default 0;
+
+  create index confirmed_members_by_digest on members (digest, kind) where confirmed = 1;
+  `,
 ]

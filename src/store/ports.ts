@@ -79,6 +79,17 @@ export interface TagRecord {
   readonly checkedAt: number
 }
 
+/** What a place is known to have. */
+export interface Member {
+  /** Bytes; -1: not known. */
+  readonly size: number
+  /**
+   * Whether its bytes may be served there: the registry has given or confirmed it, or it is what
+   * anyone can have. What a manifest merely lists may be somebody else's, known by its digest.
+   */
+  readonly isProven: boolean
+}
+
 /** A remembered answer to a list request: all tags of a repository, or all referrers of a digest. */
 export interface ListRecord {
   readonly body: string
@@ -94,26 +105,23 @@ export interface CatalogTotals {
 
 /** The index of what the store holds and of what it learned. The files are the truth, this is not. */
 export interface Catalog {
-  /** The manifest, that `place` has it and everything it lists, and, if given, its tag: at once. */
+  /** The manifest, that `place` has it and lists its children, and, if given, its tag: at once. */
   putManifest(
     place: Place,
     manifest: ManifestRecord,
     children: readonly Child[],
     tag?: { readonly tag: Tag; readonly checkedAt: number },
   ): Promise<void>
-  /** Only if `place` is known to have it: knowing a digest is not a right to it. */
+  /** Only if the registry has given or confirmed it at `place`: a digest is not a right to it. */
   getManifest(place: Place, digest: Digest): Promise<ManifestRecord | undefined>
   /** The record by digest alone, whoever has it: for serving a child that `place` lists. */
   findManifest(digest: Digest): Promise<ManifestRecord | undefined>
-  /** Whether `place` is known to have `digest` as that kind, and its size if that is known (-1 not). */
-  getMember(
-    place: Place,
-    digest: Digest,
-    kind: Child['kind'],
-  ): Promise<{ readonly size: number } | undefined>
+  /** `undefined`: `place` is not known to have `digest` as that kind. */
+  getMember(place: Place, digest: Digest, kind: Child['kind']): Promise<Member | undefined>
+  /** The registry has confirmed that `place` has it. */
   putMember(place: Place, child: Child): Promise<void>
   deleteMember(place: Place, digest: Digest, kind: Child['kind']): Promise<void>
-  /** Manifests of `place` whose subject is `subject`. */
+  /** Manifests of `place`, given or confirmed by its registry, whose subject is `subject`. */
   listReferrers(place: Place, subject: Digest): Promise<readonly ManifestRecord[]>
 
   getTag(place: Place, tag: Tag): Promise<TagRecord | undefined>
@@ -126,11 +134,14 @@ export interface Catalog {
   putList(place: Place, kind: 'tags' | 'referrers', key: string, record: ListRecord): Promise<void>
   deleteLists(place: Place, kind: 'tags' | 'referrers'): Promise<void>
 
+  /** Whether anything was ever learned of it. */
+  hasPlace(place: Place): Promise<boolean>
   /** When the registry last let an anonymous caller pull from `place`, epoch milliseconds. */
   getPublicAt(place: Place): Promise<number | undefined>
   putPublicAt(place: Place, at: number | undefined): Promise<void>
 
-  putBlob(digest: Digest, size: number, usedAt: number): Promise<void>
+  /** @param from the place whose registry gave it, which from then on is known to have it */
+  putBlob(digest: Digest, size: number, usedAt: number, from?: Place): Promise<void>
   getBlob(digest: Digest): Promise<{ readonly size: number } | undefined>
   deleteBlob(digest: Digest): Promise<void>
   /** Last uses gathered in memory, written in one transaction. */

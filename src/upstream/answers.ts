@@ -55,8 +55,11 @@ export function toStatusError(
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   }
   if (status === 404 || status === 410) {
+    // A registry may be a front that sends every question on (registry.k8s.io does): what is
+    // behind it speaks for it of manifests. Of blobs it does not: see `blobs.ts`.
+    const reason = foreign ? 'redirect' : 'not_found'
     const message = 'the registry does not have it'
-    return new UpstreamError('unknown', { ...common, reason: 'not_found', message })
+    return new UpstreamError('unknown', { ...common, reason, message })
   }
   if (status === 429 || (status === 403 && detail.throttled)) {
     const message = 'the registry limits how often it is asked'

@@ -69,6 +69,7 @@ export class Authenticator {
    * The header for a request, or `undefined` when none is known to be needed or none can be made.
    *
    * @param rejected the header's value that was just answered with 401
+   * @param isNew whether a token that was given out earlier will not do
    * @throws {UpstreamError} `invalid`, reason `realm`, when tokens are to be had from a stranger;
    *   `denied` when the token server refuses
    */
@@ -76,6 +77,7 @@ export class Authenticator {
     access: Access,
     credential: Credential | undefined,
     rejected?: string,
+    isNew?: boolean,
   ): Promise<Authorization | undefined> {
     const challenge = this.#challenge
     if (challenge === undefined) return undefined
@@ -89,6 +91,7 @@ export class Authenticator {
       scope: scopeOf(access, challenge.parameters.get('scope')),
       credential,
       rejected: rejected?.replace(/^Bearer /, ''),
+      isNew,
     })
     return { value: `Bearer ${value}`, fresh }
   }

@@ -21,7 +21,9 @@ export async function headBlob(
 ): Promise<{ readonly size: number | undefined }> {
   const path = pathOf(repository, digest)
   const request = { kind: 'blob', method: 'HEAD', path, repository } as const
-  const head = await endpoint.exchange.send(request, options)
+  const head = await endpoint.exchange.send(request, options).catch((error: unknown) => {
+    throw asBroken(error)
+  })
   head.body.resume()
   if (head.status < 300) return { size: contentLengthOf(head.headers) }
   const headers = { range: 'bytes=0-0' }
@@ -61,9 +63,26 @@ async function sendTwice(send: () => Promise<TransportResponse>): Promise<Transp
     return await send()
   } catch (error) {
     if (!(error instanceof UpstreamError) || error.status === undefined) throw error
-    if (error.kind !== 'failed' || error.reason !== 'redirect') throw error
-    return await send()
+    if (error.reason !== 'redirect') throw error
+    return await send().catch((again: unknown) => {
+      throw asBroken(again)
+    })
   }
+}
+
+/** A registry that redirects has the blob. Its store's "not found" is a fault, not an answer. */
+function asBroken(error: unknown): unknown {
+  if (!(error instanceof UpstreamError) || error.kind !== 'unknown') return error
+  if (error.reason !== 'redirect') return error
+  const { upstream, status } = error
+  const message = "the registry's blob store does not have what the registry says it has"
+  return new UpstreamError('failed', {
+    upstream,
+    reason: 'redirect',
+    message,
+    ...(status === undefined ? {} : { status }),
+    cause: error,
+  })
 }
 
 /** `undefined` when the answer is not what was asked for. */

@@ -73,8 +73,7 @@ export class Exchange {
     const { authenticator } = this.#options
     const access: Access = { repository: request.repository, actions: 'pull' }
     return await this.#withEach(access, options, async (credential) => {
-      const attempt = { request, access, credential, signal: options.signal }
-      const response = await this.#attempt(attempt)
+      const response = await this.#attempt({ request, access, credential, options })
       const { status } = response
       const understood =
         status < 300 ||
@@ -103,7 +102,7 @@ export class Exchange {
       discard(response.body)
     }
     return await this.#withEach(access, options, async (credential) => {
-      return (await this.#authorize(access, credential, undefined, options.signal))?.value
+      return (await this.#authorize(access, credential, undefined, options))?.value
     })
   }
 
@@ -166,10 +165,11 @@ export class Exchange {
     readonly request: ExchangeRequest
     readonly access: Access
     readonly credential: Credential | undefined
-    readonly signal: AbortSignal | undefined
+    readonly options: RequestOptions
   }): Promise<TransportResponse> {
-    const { request, access, credential, signal } = attempt
-    let authorization = await this.#authorize(access, credential, undefined, signal)
+    const { request, access, credential, options } = attempt
+    const { signal } = options
+    let authorization = await this.#authorize(access, credential, undefined, options)
     let expired = false
     for (let attempts = 1; ; attempts++) {
       const response = await this.#request(request, authorization, signal)
@@ -183,7 +183,7 @@ export class Exchange {
         expired = true
         if (credential !== undefined) this.#options.sources.invalidate?.(credential)
       } else return response
-      const next = await this.#authorize(access, credential, authorization?.value, signal)
+      const next = await this.#authorize(access, credential, authorization?.value, options)
       if (next === undefined) return response
       discard(response.body)
       authorization = next
@@ -215,9 +215,10 @@ export class Exchange {
     access: Access,
     credential: Credential | undefined,
     rejected: string | undefined,
-    signal: AbortSignal | undefined,
+    { signal, isTokenNew }: RequestOptions,
   ): Promise<Authorization | undefined> {
-    const pending = this.#options.authenticator.authorize(access, credential, rejected)
+    const { authenticator } = this.#options
+    const pending = authenticator.authorize(access, credential, rejected, isTokenNew)
     try {
       return await abortable(pending, signal)
     } catch (error) {

@@ -62,7 +62,8 @@ export function createRegistry(
     name: upstream,
     endpoints: [...config.mirrors.map((url) => build(url, false)), build(config.url, true)],
     retry: new Retry({ ...dependencies, upstream, connectTimeoutMs: limits.connectTimeoutMs }),
-    hasCredentials: sources.count > 0,
+    // A mirror may be open to more than the registry: what is public is not for it to say.
+    isPublicOnly: sources.count === 0 && config.access !== 'caller',
     onClose: () => sources.close(),
   })
 }

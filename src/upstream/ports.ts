@@ -19,6 +19,8 @@ export interface CallerIdentity {
 
 export interface RequestOptions {
   readonly as: Identity
+  /** A token of before would prove a right of before. */
+  readonly isTokenNew?: boolean
   readonly signal?: AbortSignal
 }
 

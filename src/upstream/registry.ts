@@ -23,8 +23,8 @@ export interface RegistryClientOptions {
   /** In the order in which they are to be tried; exactly one is authoritative. */
   readonly endpoints: readonly Endpoint[]
   readonly retry: Retry
-  /** Whether Larder has credentials of its own here, so that it and the public may differ. */
-  readonly hasCredentials: boolean
+  /** Whether nobody is given more than anyone: Larder has no credentials, and asks for none. */
+  readonly isPublicOnly: boolean
   /** Lets go of what is not a connection. */
   readonly onClose: () => void
 }
@@ -124,8 +124,8 @@ export class RegistryClient implements Registry {
     { as, signal }: RequestOptions,
     operation: (endpoint: Endpoint) => Promise<T>,
   ): Promise<T> {
-    const { endpoints, retry, hasCredentials } = this.#options
-    const mirrored = as.kind === 'larder' || (as.kind === 'anonymous' && !hasCredentials)
+    const { endpoints, retry, isPublicOnly } = this.#options
+    const mirrored = as.kind === 'larder' || (as.kind === 'anonymous' && isPublicOnly)
     return await retry.run(mirrored ? endpoints : [this.#registry], operation, signal)
   }
 }

@@ -25,6 +25,8 @@ export interface TokenRequest {
   readonly credential: Credential | undefined
   /** A token that the registry did not take: what is cached is used only if it is another. */
   readonly rejected?: string | undefined
+  /** Whether a token that was given out earlier will not do. */
+  readonly isNew?: boolean | undefined
 }
 
 export interface TokensOptions {
@@ -58,7 +60,7 @@ export class Tokens {
     const key = keyOf(request)
     const cached = this.#cache.get(key)
     const usable = cached !== undefined && cached.usableUntil > clock.elapsed()
-    if (usable && cached.value !== request.rejected) {
+    if (usable && cached.value !== request.rejected && request.isNew !== true) {
       observe.token({ upstream, result: 'cached' })
       return { value: cached.value, fresh: false }
     }

@@ -1,6 +1,6 @@
 /** The way to a registry, step by step: for an operator who wants to know where it ends. */
 import type { UpstreamConfig } from '../config/config.ts'
-import { formatReference, type Reference, type Repository } from '../oci/reference.ts'
+import { formatReference, type Repository } from '../oci/reference.ts'
 import { toStatusError } from './answers.ts'
 import type { Authenticator } from './auth.ts'
 import { discard } from './body.ts'
@@ -16,32 +16,7 @@ import type { ProxyRules } from './proxy-rules.ts'
 import { approveRealm } from './realm.ts'
 import type { TlsMaterial } from './tls-files.ts'
 import type { Transport, TransportResponse } from './transport.ts'
-import { adviceFor, StepFailure } from './walk-advice.ts'
-
-export type StepName =
-  | 'dns'
-  | 'connect'
-  | 'tls'
-  | '/v2/'
-  | 'challenge'
-  | 'credential'
-  | 'token'
-  | 'manifest'
-
-export interface Step {
-  readonly step: StepName
-  readonly ok: boolean
-  /** What was found, or why it failed. Holds no secret. */
-  readonly detail: string
-  /** What to do about a failure. */
-  readonly advice?: string
-}
-
-/** What to ask the registry for in the end. */
-export interface WalkTarget {
-  readonly repository: Repository
-  readonly reference: Reference
-}
+import { adviceFor, type Step, StepFailure, type StepName, type WalkTarget } from './walk-step.ts'
 
 export interface WalkedEndpoint extends Endpoint {
   /** As in an image's name. */

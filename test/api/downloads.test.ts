@@ -215,6 +215,7 @@ test('88 a restart in the middle of a download serves nothing as complete, and g
   const answered = await open(hub.app.url, hub.path)
   const reading = readResponse(answered)
   await barrier.arrived()
+  await hub.app.until('larder_fetched_bytes_total', 1)
   await hub.app.restart()
   const first = await reading
   assert.equal(first.complete, false)

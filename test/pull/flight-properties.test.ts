@@ -216,7 +216,7 @@ test('a disk that refuses at any step: those who read get right bytes, nothing w
       if (!isReadBroken && !isBadPart) assert.equal(cut.length, 0, String(cut[0]?.error))
     },
   )
-  await fc.assert(property, runs(40))
+  await fc.assert(property, runs(25))
 })
 
 test('on a real disk: what is there afterwards is right or absent, and a second flight heals', async () => {

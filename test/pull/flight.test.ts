@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 
 import { EMPTY_SHA256 } from '../../src/oci/digest.ts'
@@ -270,6 +270,41 @@ test('nobody gets bytes of two attempts', async () => {
   read.release()
   const got = await reading.catch(() => undefined)
   if (got !== undefined) assert.deepEqual(got, bytes)
+})
+
+/** Found in review: a wake that was due published what was to be forgotten. */
+test('who comes while a wrong attempt is cleared away gets nothing of it', async () => {
+  const { bytes, digest } = sampleBlob(3 * MIB + 5)
+  const { flight, source, ingest, events } = depart(digest, [
+    { body: corrupted(bytes, 0), size: bytes.length },
+    { body: bytes, size: bytes.length },
+  ])
+  const written = new Barrier()
+  const append = ingest.append.bind(ingest)
+  ingest.append = async (buffers) => {
+    await written.wait()
+    await append(buffers)
+  }
+  mock.timers.enable({ apis: ['setTimeout'] })
+  try {
+    while (events.fetched < bytes.length || source.open > 0) await setImmediate()
+    const reading = readAll(flight)
+    mock.timers.tick(100)
+    for (let i = 0; i < 5; i++) await setImmediate()
+    written.release()
+    assert.ok((await reading).equals(bytes))
+    assert.deepEqual(source.offsets, [0, 0])
+  } finally {
+    mock.timers.reset()
+  }
+})
+
+test('a download that came to nothing leaves no part', async () => {
+  const { bytes, digest } = sampleBlob(10)
+  const answer = { body: bytes, refuses: upstreamError('unknown', 404) }
+  const { flight, ingest } = depart(digest, answer)
+  await assert.rejects(flight.landed)
+  assert.equal(ingest.state, 'discarded')
 })
 
 for (const fails of [{ append: 1 }, { append: 2 }, { commit: 1 }, { append: 3, reset: 1 }]) {

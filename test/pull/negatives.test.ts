@@ -29,13 +29,13 @@ for (const [kind, seconds] of KEPT) {
       })
     await assert.rejects(ask(), (error) => !(error instanceof RememberedError))
     if (seconds > 0) {
-      clock.now += seconds * 1000 - 1
+      clock.advance(seconds * 1000 - 1)
       await assert.rejects(ask(), (error) => {
         return error instanceof RememberedError && error.kind === kind && error.status === 404
       })
       assert.equal(asked, 1)
     }
-    clock.now += 2
+    clock.advance(2)
     await assert.rejects(ask(), (error) => !(error instanceof RememberedError))
     assert.equal(asked, 2)
   })
@@ -53,16 +53,19 @@ test('an answer is not remembered, nor is a refusal of another question', async 
   assert.equal(await negatives.asked('one', async () => 3), 3)
 })
 
-/** The monotonic clock, standing until it is moved. */
+/** The monotonic clock, standing until it is moved. The cache reads it once a timer's millisecond. */
 function fakePerformance() {
-  const clock = { now: 1_000_000, [Symbol.dispose]: () => mocked.mock.restore() }
-  const mocked = mock.method(performance, 'now', () => clock.now)
-  // The cache asks the clock at most once a millisecond of its own timers.
+  let now = 1_000_000
+  const mocked = mock.method(performance, 'now', () => now)
   mock.timers.enable({ apis: ['setTimeout'] })
-  const restore = clock[Symbol.dispose]
-  clock[Symbol.dispose] = () => {
-    mock.timers.reset()
-    restore()
+  return {
+    advance(milliseconds: number) {
+      now += milliseconds
+      mock.timers.tick(1)
+    },
+    [Symbol.dispose]() {
+      mock.timers.reset()
+      mocked.mock.restore()
+    },
   }
-  return clock
 }

@@ -17,6 +17,7 @@ import { ChunkCache } from '../../src/store/chunks.ts'
 import { StoredContent } from '../../src/store/content.ts'
 import { openDatabase } from '../../src/store/database.ts'
 import type { Identity } from '../../src/upstream/ports.ts'
+import type { Upstream } from '../../src/upstream/routing.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { StubRegistry } from './stub-registry.ts'
 
@@ -35,8 +36,12 @@ export interface Rooms extends AsyncDisposable {
   readonly lists: Lists
   readonly epochs: Epochs
   readonly path: string
+  /** The operations that the store refused. */
+  readonly storeFailures: readonly string[]
   /** The wall clock, epoch milliseconds. */
   now: number
+  /** From now on this one holds for every tag. */
+  follow(rule: TagRule): void
   pull(repository?: string, as?: Identity): Pull
 }
 
@@ -53,13 +58,13 @@ export async function openRooms({
   const files = await FileBlobs.open({ path: dir.path })
   const catalog = new SqliteCatalog(openDatabase(join(dir.path, 'larder.db')).database)
   const registry = new StubRegistry()
-  const upstream = {
-    config: { tags: [rule], staleIfErrorMs } as unknown as UpstreamConfig,
+  const upstreamOf = (one: TagRule): Upstream => ({
+    config: { tags: [one], staleIfErrorMs } as unknown as UpstreamConfig,
     registry,
-  }
-  const onStoreFailed = (operation: string, error: unknown) => {
-    throw new Error(`the store failed: ${operation}`, { cause: error })
-  }
+  })
+  let upstream = upstreamOf(rule)
+  const storeFailures: string[] = []
+  const onStoreFailed = (operation: string) => void storeFailures.push(operation)
   const now = () => rooms.now
   const negatives = new Negatives()
   const epochs = new Epochs()
@@ -83,6 +88,10 @@ export async function openRooms({
     catalog,
     epochs,
     path: dir.path,
+    storeFailures,
+    follow(one) {
+      upstream = upstreamOf(one)
+    },
     now: 1_800_000_000_000,
     manifests: new Manifests({
       shelf,

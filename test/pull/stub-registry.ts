@@ -18,6 +18,7 @@ type Method =
 /** A registry behind its port, in memory: it counts, waits and fails as it is told. */
 export class StubRegistry implements Registry {
   readonly name = 'test'
+  announcesSizes = true
   /** What was asked, such as `headManifest acme/app v1`. */
   readonly asked: string[] = []
   /** By `repository reference`. */
@@ -64,7 +65,8 @@ export class StubRegistry implements Registry {
   ) {
     const bytes = await this.#blob('openBlob', repository, digest, options)
     const { offset } = options
-    return { body: Readable.from([bytes.subarray(offset)]), offset, size: bytes.length }
+    const size = this.announcesSizes ? bytes.length : undefined
+    return { body: Readable.from([bytes.subarray(offset)]), offset, size }
   }
 
   async listTags(repository: Repository, { as }: RequestOptions) {

@@ -5,10 +5,12 @@ import type {
   Config,
   FrontDoorConfig,
   TagRule,
+  TlsFiles,
   UpstreamConfig,
   UpstreamLimits,
 } from '../../src/config/config.ts'
 import { createLogger } from '../../src/log.ts'
+import type { Clock } from '../../src/upstream/clock.ts'
 import { type ClientRequest, type ClientResponse, send } from './http-client.ts'
 import { type Sample, samplesOf, sumOf } from './samples.ts'
 import { makeTempDir } from './temp-dir.ts'
@@ -24,6 +26,9 @@ export interface TestAppOptions {
   readonly offline?: boolean
   readonly auth?: FrontDoorConfig
   readonly chunkCacheBytes?: number
+  readonly tls?: TlsFiles
+  readonly tlsLookMs?: number
+  readonly clock?: Clock
 }
 
 export type LogLine = Readonly<Record<string, unknown>>
@@ -93,7 +98,12 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
   const proxyEnvironment = { httpsProxy: undefined, httpProxy: undefined, noProxy: undefined }
   const start = (wanted: TestAppOptions): Promise<App> => {
     const config = configOf(wanted, dataDir)
-    return startApp({ config, logger, version: '0.0.0-test', proxyEnvironment })
+    const { clock, tlsLookMs } = wanted
+    const times = {
+      ...(clock === undefined ? {} : { clock }),
+      ...(tlsLookMs === undefined ? {} : { tlsLookMs }),
+    }
+    return startApp({ config, logger, version: '0.0.0-test', proxyEnvironment, ...times })
   }
   let current = options
   let app = await start(current).catch(async (error: unknown) => {
@@ -160,7 +170,7 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
 function configOf(options: TestAppOptions, dataDir: string): Config {
   const anyPort = { host: '127.0.0.1', port: 0 }
   return {
-    server: { listen: anyPort, adminListen: anyPort, tls: undefined, drainTimeoutMs: 50 },
+    server: { listen: anyPort, adminListen: anyPort, tls: options.tls, drainTimeoutMs: 50 },
     auth: options.auth,
     admin: { tokenFile: undefined },
     log: { level: 'debug', format: 'json' },

@@ -70,12 +70,14 @@ export function testCatalog(name: string, createCatalog: () => Promise<TestCatal
         { digest: digestNamed('old'), size: -1, kind: 'blob' },
       ]
       await catalog.putManifest(HUB, record, children)
+      const listed = (size: number) => ({ size, isProven: false })
       assert.deepEqual(await catalog.getMember(HUB, record.digest, 'manifest'), {
         size: record.size,
+        isProven: true,
       })
-      assert.deepEqual(await catalog.getMember(HUB, digestNamed('child'), 'manifest'), { size: 5 })
-      assert.deepEqual(await catalog.getMember(HUB, digestNamed('layer'), 'blob'), { size: 7 })
-      assert.deepEqual(await catalog.getMember(HUB, digestNamed('old'), 'blob'), { size: -1 })
+      assert.deepEqual(await catalog.getMember(HUB, digestNamed('child'), 'manifest'), listed(5))
+      assert.deepEqual(await catalog.getMember(HUB, digestNamed('layer'), 'blob'), listed(7))
+      assert.deepEqual(await catalog.getMember(HUB, digestNamed('old'), 'blob'), listed(-1))
       assert.equal(await catalog.getMember(HUB, digestNamed('layer'), 'manifest'), undefined)
       assert.equal(await catalog.getMember(HUB, digestNamed('child'), 'blob'), undefined)
       for (const place of [QUAY, OTHER]) {
@@ -86,6 +88,47 @@ export function testCatalog(name: string, createCatalog: () => Promise<TestCatal
       assert.equal(await catalog.findManifest(digestNamed('child')), undefined, 'listed, not here')
     },
   )
+
+  contract('what is listed is proven by its registry only, and stays proven', async (catalog) => {
+    const digest = digestNamed('layer')
+    const isProven = async (place: Place) =>
+      (await catalog.getMember(place, digest, 'blob'))?.isProven
+    const child: Child = { digest, size: 7, kind: 'blob' }
+    for (const place of [HUB, QUAY, OTHER]) await catalog.putManifest(place, manifest('m'), [child])
+    await catalog.putMember(HUB, { ...child, size: -1 })
+    await catalog.putBlob(digest, 7, 1, QUAY)
+    await catalog.putManifest(HUB, manifest('again'), [child])
+    assert.deepEqual(await catalog.getMember(HUB, digest, 'blob'), { size: 7, isProven: true })
+    assert.equal(await isProven(QUAY), true)
+    assert.equal(await isProven(OTHER), false, 'another place of the same upstream')
+  })
+
+  contract(
+    'what a public place was shown to have is proven wherever it is listed',
+    async (catalog) => {
+      const digest = digestNamed('layer')
+      const child: Child = { digest, size: 7, kind: 'blob' }
+      const isProven = async () => (await catalog.getMember(QUAY, digest, 'blob'))?.isProven
+      await catalog.putManifest(QUAY, manifest('m'), [child])
+      await catalog.putPublicAt(HUB, 1)
+      await catalog.putManifest(HUB, manifest('m'), [child])
+      assert.equal(await isProven(), false, 'the public place merely lists it too')
+      await catalog.putBlob(digest, 7, 1, HUB)
+      assert.equal(await isProven(), true)
+      assert.equal(await catalog.getMember(OTHER, digest, 'blob'), undefined, 'not listed there')
+      await catalog.putPublicAt(HUB, undefined)
+      assert.equal(await isProven(), false)
+    },
+  )
+
+  contract('a place is there once anything was learned of it', async (catalog) => {
+    assert.equal(await catalog.hasPlace(HUB), false)
+    await catalog.getMember(HUB, digestNamed('x'), 'blob')
+    assert.equal(await catalog.hasPlace(HUB), false)
+    await catalog.putMember(HUB, { digest: digestNamed('x'), size: 1, kind: 'blob' })
+    assert.equal(await catalog.hasPlace(HUB), true)
+    assert.equal(await catalog.hasPlace(OTHER), false)
+  })
 
   contract('a child that a place lists as a blob is no manifest of it', async (catalog) => {
     const record = manifest('two-faced')

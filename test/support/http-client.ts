@@ -15,6 +15,9 @@ export interface ClientRequest {
   readonly agent?: Agent
   /** PEM, for https. */
   readonly ca?: string
+  /** The client's own certificate, PEM, with its key. */
+  readonly cert?: string
+  readonly key?: string
   readonly signal?: AbortSignal
 }
 
@@ -48,7 +51,7 @@ export function open(
   options: ClientRequest = {},
 ): Promise<IncomingMessage> {
   const { hostname, port, protocol } = new URL(origin)
-  const { method = 'GET', range, body, agent, ca, signal } = options
+  const { method = 'GET', range, body, agent, ca, cert, key, signal } = options
   const headers = { ...options.headers, ...(range === undefined ? {} : { Range: range }) }
   return new Promise((resolve, reject) => {
     const start = protocol === 'https:' ? secureRequest : request
@@ -61,6 +64,8 @@ export function open(
         headers,
         agent: agent ?? false,
         ...(ca === undefined ? {} : { ca }),
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key }),
         ...(signal === undefined ? {} : { signal }),
       },
       resolve,

@@ -184,6 +184,7 @@ async function run(kind: UpstreamErrorKind, reason: string, tookMs: number) {
     error: ignore,
     retry: ignore,
     token: ignore,
+    credentialExpiry: ignore,
   }
   const sleep = async (delayMs: number) => {
     delays.push(delayMs)

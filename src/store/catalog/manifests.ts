@@ -47,13 +47,13 @@ export class ManifestRows {
       `select ${COLUMNS}
        from members join manifests on manifests.digest = members.digest
        where members.repository_id = :repositoryId and members.digest = :digest
-         and members.kind = 'manifest'`,
+         and members.kind = 'manifest' and members.confirmed = 1`,
     )
     this.#selectReferrers = database.prepare(
       `select ${COLUMNS}
        from manifests join members on members.digest = manifests.digest
        where manifests.subject = :digest and members.repository_id = :repositoryId
-         and members.kind = 'manifest'
+         and members.kind = 'manifest' and members.confirmed = 1
        order by manifests.digest`,
     )
   }

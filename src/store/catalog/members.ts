@@ -1,7 +1,7 @@
 import type { Database, Statement } from 'better-sqlite3'
 
 import type { Digest } from '../../oci/digest.ts'
-import type { Child } from '../ports.ts'
+import type { Child, Member } from '../ports.ts'
 
 interface MemberKey {
   readonly repositoryId: number
@@ -9,30 +9,55 @@ interface MemberKey {
   readonly kind: Child['kind']
 }
 
+interface MemberRow {
+  readonly size: number
+  readonly proven: 0 | 1
+}
+
 /** Rows of `members`: what each repository is known to have. */
 export class MemberRows {
-  readonly #upsert: Statement<[MemberKey & { readonly size: number }]>
-  readonly #select: Statement<[MemberKey], { readonly size: number }>
+  readonly #upsert: Statement<[MemberKey & { readonly size: number; readonly confirmed: 0 | 1 }]>
+  readonly #select: Statement<[MemberKey], MemberRow>
   readonly #delete: Statement<[MemberKey]>
 
   constructor(database: Database) {
-    // A size that is known is not given up for one that is not.
+    // Neither a size that is known nor a confirmation is given up for none.
     this.#upsert = database.prepare(
-      `insert into members values (:repositoryId, :digest, :kind, :size)
-       on conflict do update set size = excluded.size
-       where excluded.size >= 0 and excluded.size <> members.size`,
+      `insert into members (repository_id, digest, kind, size, confirmed)
+       values (:repositoryId, :digest, :kind, :size, :confirmed)
+       on conflict do update set
+         size = case when excluded.size < 0 then members.size else excluded.size end,
+         confirmed = max(members.confirmed, excluded.confirmed)
+       where (excluded.size >= 0 and excluded.size <> members.size)
+         or excluded.confirmed > members.confirmed`,
     )
     const where = 'where repository_id = :repositoryId and digest = :digest and kind = :kind'
-    this.#select = database.prepare(`select size from members ${where}`)
+    // What a public place was shown to have is nobody's secret, wherever else it is listed.
+    this.#select = database.prepare(
+      `select size, confirmed = 1 or exists (
+         select 1
+         from members as other join repositories on repositories.id = other.repository_id
+         where other.digest = members.digest and other.kind = members.kind
+           and other.confirmed = 1 and repositories.public_at is not null
+       ) as proven
+       from members ${where}`,
+    )
     this.#delete = database.prepare(`delete from members ${where}`)
   }
 
-  put(repositoryId: number, { digest, kind, size }: Child): void {
-    this.#upsert.run({ repositoryId, digest, kind, size })
+  /** The registry has given or confirmed it there. */
+  confirm(repositoryId: number, { digest, kind, size }: Child): void {
+    this.#upsert.run({ repositoryId, digest, kind, size, confirmed: 1 })
   }
 
-  get(key: MemberKey): { readonly size: number } | undefined {
-    return this.#select.get(key)
+  /** A manifest there names it. */
+  list(repositoryId: number, { digest, kind, size }: Child): void {
+    this.#upsert.run({ repositoryId, digest, kind, size, confirmed: 0 })
+  }
+
+  get(key: MemberKey): Member | undefined {
+    const row = this.#select.get(key)
+    return row && { size: row.size, isProven: row.proven === 1 }
   }
 
   delete(key: MemberKey): void {

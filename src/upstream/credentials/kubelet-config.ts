@@ -50,7 +50,7 @@ export function parseKubeletConfig(text: string, path: string): readonly Kubelet
 function readYaml(text: string, path: string): Record<string, unknown> {
   let document: unknown
   try {
-    document = parse(text, { prettyErrors: false, maxAliasCount: 50, logLevel: 'silent' })
+    document = parse(text, { prettyErrors: false, maxAliasCount: 50, logLevel: 'error' })
   } catch {
     // The parser's message would quote the file.
     document = undefined

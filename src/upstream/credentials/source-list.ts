@@ -35,10 +35,10 @@ export class SourceList {
   ): Promise<readonly Credential[]> {
     try {
       const credentials = await source.find(host, repository)
-      this.#problems.solved(source.name)
+      this.#problems.solved(`source ${source.name}`)
       return credentials
     } catch (error) {
-      this.#problems.report(source.name, error)
+      this.#problems.report(`source ${source.name}`, error)
       return []
     }
   }

@@ -1,4 +1,30 @@
+import type { Reference, Repository } from '../oci/reference.ts'
 import type { UpstreamError } from './errors.ts'
+
+export type StepName =
+  | 'dns'
+  | 'connect'
+  | 'tls'
+  | '/v2/'
+  | 'challenge'
+  | 'credential'
+  | 'token'
+  | 'manifest'
+
+export interface Step {
+  readonly step: StepName
+  readonly ok: boolean
+  /** What was found, or why it failed. Holds no secret. */
+  readonly detail: string
+  /** What to do about a failure. */
+  readonly advice?: string
+}
+
+/** What to ask the registry for in the end. */
+export interface WalkTarget {
+  readonly repository: Repository
+  readonly reference: Reference
+}
 
 /** A step of a walk that found something wrong by itself. */
 export class StepFailure extends Error {
