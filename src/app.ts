@@ -13,6 +13,7 @@ import type { Config, Space } from './config/config.ts'
 import { Listener } from './listener.ts'
 import type { Logger } from './log.ts'
 import { Metrics, type StoreReadings } from './metrics.ts'
+import { ContentMismatchError } from './oci/errors.ts'
 import { Blobs, type Shelves } from './pull/blobs.ts'
 import { Epochs } from './pull/epochs.ts'
 import { Lists } from './pull/lists.ts'
@@ -184,6 +185,12 @@ async function openStore(config: Config, logger: Logger, metrics: Metrics): Prom
   const { catalog, rebuilt } = openCatalog({ path, blobs, logger })
   const chunks = new ChunkCache({ maxBytes: config.memory.chunkCacheBytes })
   const storeFailed = (operation: string, error: unknown) => {
+    if (error instanceof ContentMismatchError) {
+      const { what, expected, actual } = error
+      metrics.integrity(what)
+      logger.warn({ operation, expected, actual }, 'damaged on disk: put aside, fetched again')
+      return
+    }
     metrics.storeError(operation)
     logger.warn({ operation, reason: reasonOf(error) }, 'the store refused: passing through')
   }

@@ -167,6 +167,11 @@ export class Metrics {
     'Callers refused: password and certificate at the front door, caller by the registry',
     ['kind'],
   )
+  readonly #integrity = this.#counter(
+    'integrity_checks_total',
+    'Stored bytes that were found to be other than what they should be',
+    ['result'],
+  )
   readonly #storeErrors = this.#counter('store_errors_total', 'Writes that the disk refused', [
     'operation',
   ])
@@ -204,6 +209,7 @@ export class Metrics {
       for (const reason of ERROR_REASONS) this.#upstreamErrors.inc({ upstream, reason }, 0)
     }
     for (const kind of AUTH_FAILURES) this.#authFailures.inc({ kind }, 0)
+    for (const result of ['digest', 'size']) this.#integrity.inc({ result }, 0)
     for (const operation of STORE_OPERATIONS) this.#storeErrors.inc({ operation }, 0)
   }
 
@@ -242,6 +248,10 @@ export class Metrics {
 
   authFailure(kind: (typeof AUTH_FAILURES)[number]): void {
     this.#authFailures.inc({ kind })
+  }
+
+  integrity(result: 'digest' | 'size'): void {
+    this.#integrity.inc({ result })
   }
 
   storeError(operation: string): void {

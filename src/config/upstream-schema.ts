@@ -20,7 +20,9 @@ const credential = z.strictObject({
   passwordFile: v.file.nullish().describe('A file with the password, read again when it changes.'),
   dockerConfigFile: v.file
     .nullish()
-    .describe('A .dockerconfigjson, .dockercfg or auth.json with its helpers, or a folder of them.'),
+    .describe(
+      'A .dockerconfigjson, .dockercfg or auth.json with its helpers, or a folder of them.',
+    ),
   kubeletCredentialProvider: kubelet.describe("The kubelet's credential provider plugins."),
 })
 

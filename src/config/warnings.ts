@@ -1,7 +1,9 @@
 /** What is accepted, and probably not meant, or worth knowing. */
 import { isLoopback } from './addresses.ts'
 import type { Config, TagRule, UpstreamConfig } from './config.ts'
+import { DEFAULT_VALUES } from './defaults.ts'
 import type { Path } from './problems.ts'
+import { parseSize } from './sizes.ts'
 
 export type Warn = (path: Path, message: string) => void
 
@@ -21,10 +23,26 @@ export function findWarnings(config: Config, warn: Warn): void {
   ) {
     warn(['auth', 'htpasswdFile'], 'without server.tls passwords come in the clear')
   }
+  warnOfNotYet(config, warn)
   for (const [index, upstream] of config.upstreams.entries()) {
     warnOfUpstream(config, upstream, (path, message) =>
       warn(['upstreams', index, ...path], message),
     )
+  }
+}
+
+const DEFAULT_MAX_SIZE = { bytes: parseSize(DEFAULT_VALUES.maxSize) }
+
+/** Keys of the contract that this version takes and does not act on: silence would be a lie. */
+function warnOfNotYet({ storage, preload, upstreams }: Config, warn: Warn): void {
+  const notYet = 'has no effect in this version'
+  if (storage.unusedForMs !== undefined) warn(['storage', 'unusedFor'], notYet)
+  if (JSON.stringify(storage.maxSize) !== JSON.stringify(DEFAULT_MAX_SIZE)) {
+    warn(['storage', 'maxSize'], `${notYet} but as a metric: nothing is evicted`)
+  }
+  if (preload.length > 0) warn(['preload'], notYet)
+  for (const [index, { limits }] of upstreams.entries()) {
+    if (limits.bandwidth > 0) warn(['upstreams', index, 'limits', 'bandwidth'], notYet)
   }
 }
 
