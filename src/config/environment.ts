@@ -99,7 +99,7 @@ function readValue(path: Path, text: string): unknown {
 
 function readYaml(text: string): unknown {
   try {
-    return parse(text, { prettyErrors: false, maxAliasCount: 0, logLevel: 'silent' })
+    return parse(text, { prettyErrors: false, maxAliasCount: 0, logLevel: 'error' })
   } catch {
     // Not YAML: then it is a text, and the schema says what the key takes.
     return text
