@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { CircuitState } from './upstream/breaker.ts'
 
 export type PullType = 'manifest' | 'blob' | 'tags' | 'referrers'
 
@@ -32,6 +33,7 @@ const RESULTS: readonly PullResult[] = [
 
 const ERROR_REASONS = [
   'auth',
+  'circuit_open',
   'connect',
   'credential',
   'digest_mismatch',
@@ -43,6 +45,7 @@ const ERROR_REASONS = [
   'timeout',
   'tls',
 ]
+const CIRCUIT_STATES: readonly CircuitState[] = ['closed', 'open', 'half_open']
 const AUTH_FAILURES = ['password', 'certificate', 'caller', 'limited'] as const
 const STORE_OPERATIONS = ['blob', 'catalog', 'ingest', 'list', 'manifest', 'member', 'tag', 'usage']
 
@@ -136,6 +139,16 @@ export class Metrics {
     'Downloads continued with Range',
     ['upstream'],
   )
+  readonly #circuit = this.#gauge(
+    'upstream_circuit_state',
+    '1 for the state that the best endpoint of the upstream is in: open means not asked',
+    ['upstream', 'state'],
+  )
+  readonly #up = this.#gauge(
+    'upstream_up',
+    '0 from repeated failures of all endpoints until one answers',
+    ['upstream'],
+  )
   readonly #tokens = this.#counter('upstream_token_requests_total', 'Tokens asked for', [
     'upstream',
     'result',
@@ -206,6 +219,7 @@ export class Metrics {
         this.#fetched.inc({ upstream, type, reason: 'pull' }, 0)
       }
       this.#throttled.inc({ upstream }, 0)
+      this.circuit({ upstream, state: 'closed' })
       for (const reason of ERROR_REASONS) this.#upstreamErrors.inc({ upstream, reason }, 0)
     }
     for (const kind of AUTH_FAILURES) this.#authFailures.inc({ kind }, 0)
@@ -295,6 +309,13 @@ export class Metrics {
 
   retry({ upstream }: { upstream: string }): void {
     this.#upstreamRetries.inc({ upstream })
+  }
+
+  circuit({ upstream, state }: { upstream: string; state: CircuitState }): void {
+    for (const one of CIRCUIT_STATES) {
+      this.#circuit.set({ upstream, state: one }, one === state ? 1 : 0)
+    }
+    this.#up.set({ upstream }, state === 'closed' ? 1 : 0)
   }
 
   token({ upstream, result }: { upstream: string; result: 'cached' | 'fetched' | 'error' }): void {

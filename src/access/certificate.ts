@@ -16,7 +16,7 @@ export function identifyCertificate({ socket }: IncomingMessage): CertificateIde
   return name === undefined ? { kind: 'untrusted' } : { kind: 'name', name }
 }
 
-const ENTRY = /(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)/y
+const ENTRY = /([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y
 
 /**
  * Node writes `DNS:a.example, URI:spiffe://…`, and in quotes what holds a comma or a quote itself,
@@ -25,12 +25,10 @@ const ENTRY = /(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^",]*)/y
 export function nameIn(alternatives: string | undefined): string | undefined {
   const text = alternatives ?? ''
   const names: string[] = []
-  let position = 0
-  while (position < text.length) {
+  for (let position = 0; position < text.length; position = ENTRY.lastIndex) {
     ENTRY.lastIndex = position
     const [entry, kind = '', value = ''] = ENTRY.exec(text) ?? []
     if (entry === undefined) return undefined
-    position += entry.length
     if (['DNS', 'URI', 'email'].includes(kind) && value !== '') names.push(unquoted(value))
   }
   return names[0]

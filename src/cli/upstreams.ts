@@ -119,6 +119,7 @@ function openWalk(config: UpstreamConfig, version: string, { env }: Surroundings
       rateLimit: nothing,
       error: nothing,
       retry: nothing,
+      circuit: nothing,
       token: nothing,
       credentialExpiry: nothing,
     },

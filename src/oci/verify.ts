@@ -1,13 +1,7 @@
 import type { Hash } from 'node:crypto'
 
-import { algorithmOf, createHasher, type Digest, digestOf } from './digest.ts'
+import { algorithmOf, createHasher, type Digest } from './digest.ts'
 import { ContentMismatchError } from './errors.ts'
-
-/** Throws unless `bytes` hash to `digest`. */
-export function verifyBytes(bytes: Uint8Array, digest: Digest): void {
-  const actual = digestOf(bytes, algorithmOf(digest))
-  if (actual !== digest) throw new ContentMismatchError('digest', digest, actual)
-}
 
 /** Hashes what passes, in order, and says at the end whether it was what the digest names. */
 export class Verifier {

@@ -4,6 +4,7 @@ import type { UpstreamConfig } from '../config/config.ts'
 import type { Logger } from '../log.ts'
 import { normalizeRegistry } from '../oci/reference.ts'
 import { Authenticator } from './auth.ts'
+import { Circuits } from './circuits.ts'
 import type { Clock } from './clock.ts'
 import { Problems } from './credentials/problems.ts'
 import {
@@ -58,10 +59,16 @@ export function createRegistry(
   const tls = readTlsFiles(config)
   const build = (url: string, authoritative: boolean) =>
     createEndpoint({ config, dependencies, logger, sources, tls, url, authoritative })
+  const endpoints = [...config.mirrors.map((url) => build(url, false)), build(config.url, true)]
+  const common = { ...dependencies, logger, upstream }
+  const circuits = new Circuits(
+    endpoints.map(({ key }) => key),
+    common,
+  )
   return new RegistryClient({
     name: upstream,
-    endpoints: [...config.mirrors.map((url) => build(url, false)), build(config.url, true)],
-    retry: new Retry({ ...dependencies, upstream, connectTimeoutMs: limits.connectTimeoutMs }),
+    endpoints,
+    retry: new Retry({ ...common, circuits, connectTimeoutMs: limits.connectTimeoutMs }),
     // A mirror may be open to more than the registry: what is public is not for it to say.
     isPublicOnly: sources.count === 0 && config.access !== 'caller',
     onClose: () => sources.close(),

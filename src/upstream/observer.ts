@@ -1,3 +1,5 @@
+import type { CircuitState } from './breaker.ts'
+
 /** What a request was for, as a metric label. */
 export type RequestKind = 'token' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'ping'
 
@@ -20,6 +22,8 @@ export interface UpstreamObserver {
   }): void
   error(event: { readonly upstream: string; readonly reason: string }): void
   retry(event: { readonly upstream: string }): void
+  /** Whether it is asked; of several endpoints the best counts. Told when that changes. */
+  circuit(event: { readonly upstream: string; readonly state: CircuitState }): void
   token(event: { readonly upstream: string; readonly result: 'cached' | 'fetched' | 'error' }): void
   /** Of the credential in use that expires first; epoch milliseconds, `undefined`: none known. */
   credentialExpiry(event: { readonly upstream: string; readonly at: number | undefined }): void

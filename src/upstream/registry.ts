@@ -97,8 +97,10 @@ export class RegistryClient implements Registry {
     actions: Actions,
     identity: Identity,
   ): Promise<{ readonly origin: string; readonly authorization: string | undefined }> {
-    const { exchange, base } = this.#registry
-    const authorization = await exchange.authorize({ repository, actions }, { as: identity })
+    const { base } = this.#registry
+    const authorization = await this.#options.retry.once(this.#registry, ({ exchange }) =>
+      exchange.authorize({ repository, actions }, { as: identity }),
+    )
     return { origin: base.href.replace(/\/$/, ''), authorization }
   }
 

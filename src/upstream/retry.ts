@@ -1,3 +1,5 @@
+import type { Admission } from './breaker.ts'
+import type { Circuits } from './circuits.ts'
 import type { Clock } from './clock.ts'
 import { UpstreamError } from './errors.ts'
 import type { UpstreamObserver } from './observer.ts'
@@ -20,6 +22,8 @@ export interface RetryOptions {
   readonly connectTimeoutMs: number
   readonly clock: Clock
   readonly observe: UpstreamObserver
+  /** Of all endpoints that may be asked. */
+  readonly circuits: Circuits
   /** In [0, 1). */
   readonly random: () => number
   readonly sleep: (delayMs: number, signal?: AbortSignal) => Promise<void>
@@ -28,7 +32,8 @@ export interface RetryOptions {
 /**
  * Runs an operation on the endpoints in order until one succeeds. What could not be reached or
  * failed of itself is asked again, up to twice and only while that takes no longer than the connect
- * timeouts allow, and is asked last for a while. Only for operations that change nothing.
+ * timeouts allow, and is asked last for a while; what fails each time is not asked at all for a while.
+ * Only for operations that change nothing.
  */
 export class Retry {
   readonly #options: RetryOptions
@@ -44,7 +49,7 @@ export class Retry {
     operation: (endpoint: E) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
-    const { clock, observe, upstream, connectTimeoutMs, sleep } = this.#options
+    const { clock, circuits, connectTimeoutMs, sleep } = this.#options
     const endsAt = clock.elapsed() + connectTimeoutMs * endpoints.length
     const errors = new Map<E, UpstreamError>()
     // Who has failed just now gets one try, so that a dead registry costs a miss no waiting.
@@ -52,14 +57,15 @@ export class Retry {
     let candidates = this.#inOrder(endpoints)
     for (let round = 0; ; round++) {
       for (const endpoint of candidates) {
-        if (errors.size > 0) observe.retry({ upstream })
-        const outcome = await this.#attempt(endpoint, operation)
+        const outcome = await this.#attempt(endpoint, operation, errors.size > 0)
         if ('value' in outcome) return outcome.value
         const { error } = outcome
         errors.set(endpoint, error)
         if (endpoint.authoritative && isFinal(error)) throw error
       }
-      candidates = candidates.filter((one) => patient.has(one) && isWorthRepeating(errors.get(one)))
+      candidates = candidates.filter(
+        (one) => patient.has(one) && isWorthRepeating(errors.get(one)) && circuits.lets(one.key),
+      )
       const delayMs = this.#delay(round, candidates, errors)
       const late = clock.elapsed() + delayMs > endsAt
       if (round === MAX_RETRIES || candidates.length === 0 || late) throw worst(errors)
@@ -67,22 +73,56 @@ export class Retry {
     }
   }
 
+  /**
+   * Runs an operation that may be run only once.
+   *
+   * @throws {UpstreamError}
+   */
+  async once<E extends RetryEndpoint, T>(
+    endpoint: E,
+    operation: (endpoint: E) => Promise<T>,
+  ): Promise<T> {
+    const outcome = await this.#attempt(endpoint, operation, false)
+    if ('value' in outcome) return outcome.value
+    throw outcome.error
+  }
+
   async #attempt<E extends RetryEndpoint, T>(
     endpoint: E,
     operation: (endpoint: E) => Promise<T>,
+    isRetry: boolean,
   ): Promise<{ readonly value: T } | { readonly error: UpstreamError }> {
-    const { observe, upstream } = this.#options
+    const { circuits, observe, upstream } = this.#options
+    const admission = circuits.admit(endpoint.key)
+    if (admission instanceof UpstreamError) {
+      observe.error({ upstream, reason: admission.reason })
+      return { error: admission }
+    }
+    if (isRetry) observe.retry({ upstream })
     try {
       const value = await operation(endpoint)
-      this.#failing.end(endpoint.key)
+      this.#answered(endpoint, admission)
       return { value }
     } catch (error) {
-      if (!(error instanceof UpstreamError)) throw error
+      if (!(error instanceof UpstreamError)) {
+        admission.abandoned()
+        throw error
+      }
       if (error.kind !== 'unknown') observe.error({ upstream, reason: error.reason })
-      if (isFailing(error)) this.#failing.pause(endpoint.key)
-      else this.#failing.end(endpoint.key)
+      if (isFailing(error)) this.#failed(endpoint, admission)
+      else this.#answered(endpoint, admission)
       return { error }
     }
+  }
+
+  #answered({ key }: RetryEndpoint, admission: Admission): void {
+    this.#failing.end(key)
+    admission.answered()
+  }
+
+  #failed({ key }: RetryEndpoint, admission: Admission): void {
+    this.#failing.pause(key)
+    admission.failed()
   }
 
   #inOrder<E extends RetryEndpoint>(endpoints: readonly E[]): readonly E[] {
@@ -116,7 +156,8 @@ function isFailing({ kind, reason }: UpstreamError): boolean {
 /** A timeout is not: it has already cost what a client is willing to wait. */
 function isWorthRepeating(error: UpstreamError | undefined): boolean {
   if (error === undefined || !isFailing(error) || error.kind === 'timeout') return false
-  if (error.reason === 'tls' || error.status === 501) return false
+  if (error.reason === 'tls' || error.reason === 'circuit_open') return false
+  if (error.status === 501) return false
   return (error.retryAfterMs ?? 0) <= MAX_DELAY_MS
 }
 

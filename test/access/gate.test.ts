@@ -280,6 +280,7 @@ test('a public pull without an account asks no more than the pull itself does', 
 test('what is absent does not hide what is there from those who ask at the same time', async () => {
   await using site = await startTenants()
   const put = site.put('open/app')
+  site.registry.script({ path: /tags\/list/ }, answer(404))
   const barrier = site.registry.hold({ path: '/v2/open/app/manifests/sha256-0.sig' }, { times: 1 })
   const signature = site.app.get('/v2/open/app/manifests/sha256-0.sig')
   await barrier.arrived()

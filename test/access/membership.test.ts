@@ -3,7 +3,14 @@ import { test } from 'node:test'
 
 import { startTestApp, type TestApp } from '../support/app.ts'
 import { FaultRegistry } from '../support/fault-registry.ts'
-import { buildImage, buildIndex, type Image, seededBytes } from '../support/images.ts'
+import { answer } from '../support/faults.ts'
+import {
+  buildArtifact,
+  buildImage,
+  buildIndex,
+  type Image,
+  seededBytes,
+} from '../support/images.ts'
 import { ANNA, as } from './tenants.ts'
 
 /**
@@ -69,7 +76,7 @@ test('a manifest that lists a private blob does not give it away under another r
   }
 })
 
-test('nor does an index that lists a private manifest, nor a referrer in an outage', async () => {
+test('nor does an index that lists a private manifest', async () => {
   await using site = await startSite()
   await fill(site)
   site.b.content.putManifest('mallory/app', buildIndex([IMAGE]).manifest, 'index')
@@ -79,6 +86,17 @@ test('nor does an index that lists a private manifest, nor a referrer in an outa
     const got = await site.app.get(`${OTHERS}/manifests/${digest}${AT_B}`, { method })
     assert.equal(got.status, 404)
   }
+})
+
+test('nor is a private referrer told of in an outage because an index lists it', async () => {
+  await using site = await startSite()
+  const signature = buildArtifact({ artifactType: 'test/signature', subject: IMAGE.descriptor })
+  await fill(site, signature)
+  site.b.content.putManifest('mallory/app', buildIndex([signature]).manifest, 'index')
+  assert.equal((await site.app.get(`${OTHERS}/manifests/index${AT_B}`)).status, 200)
+  site.b.script({}, answer(500))
+  const got = await site.app.get(`${OTHERS}/referrers/${IMAGE.manifest.digest}${AT_B}`)
+  assert.equal(got.status, 502)
 })
 
 test('nor is a download under way to be joined from there', async () => {

@@ -107,6 +107,7 @@ function recorder(events: Client['events']): UpstreamObserver {
     rateLimit: (fields) => void events.push({ event: 'rateLimit', ...fields }),
     error: (fields) => void events.push({ event: 'error', ...fields }),
     retry: (fields) => void events.push({ event: 'retry', ...fields }),
+    circuit: (fields) => void events.push({ event: 'circuit', ...fields }),
     token: (fields) => void events.push({ event: 'token', ...fields }),
     credentialExpiry: (fields) => void events.push({ event: 'credentialExpiry', ...fields }),
   }

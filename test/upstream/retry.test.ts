@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { createLogger } from '../../src/log.ts'
+import { Circuits } from '../../src/upstream/circuits.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../../src/upstream/errors.ts'
 import { Retry } from '../../src/upstream/retry.ts'
 import { answer, hangUp } from '../support/faults.ts'
@@ -183,6 +185,7 @@ async function run(kind: UpstreamErrorKind, reason: string, tookMs: number) {
     rateLimit: ignore,
     error: ignore,
     retry: ignore,
+    circuit: ignore,
     token: ignore,
     credentialExpiry: ignore,
   }
@@ -191,7 +194,10 @@ async function run(kind: UpstreamErrorKind, reason: string, tookMs: number) {
     clock.time += delayMs
   }
   const random = () => 0.999_999
-  const options = { upstream: 'test', connectTimeoutMs: 1_000, clock, observe, random, sleep }
+  const common = { upstream: 'test', clock, observe }
+  const logger = createLogger({ level: 'silent', format: 'json' })
+  const circuits = new Circuits(['a', 'b'], { ...common, logger })
+  const options = { ...common, circuits, connectTimeoutMs: 1_000, random, sleep }
   const endpoints = [
     { key: 'a', authoritative: false },
     { key: 'b', authoritative: true },
