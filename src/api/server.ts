@@ -22,7 +22,7 @@ import { serveManifest } from './manifests.ts'
 import type { Passthrough, WriteRoute } from './passthrough.ts'
 import { servePing } from './ping.ts'
 import type { Probes } from './probes.ts'
-import { parseRoute, type Route } from './route.ts'
+import { type Address, parseRoute, type Route } from './route.ts'
 
 export interface ApiOptions {
   readonly upstreams: Upstreams
@@ -74,7 +74,7 @@ async function serve(options: ApiOptions, exchange: Exchange, route: Route): Pro
     refuseWrites(exchange, false)
     return servePing(exchange, caller, options.upstreams)
   }
-  const target = options.upstreams.resolve(route.address.ns, route.address.name)
+  const target = resolve(options, exchange, route.address)
   exchange.aimedAt(target, referenceOf(route))
   const { config } = target.upstream
   const admitTo = ({ upstream, repository }: Target) =>
@@ -88,6 +88,20 @@ async function serve(options: ApiOptions, exchange: Exchange, route: Route): Pro
   const as = await options.gate.admit(caller, target.upstream, place, askedOf(route))
   exchange.whenPulled((outcome) => options.gate.proved(target.upstream, place, as, outcome))
   await serveContent(options, exchange, { upstream: target.upstream, place, as }, route)
+}
+
+/** What is configured is for the operator to know: the caller is told only what is not. */
+function resolve({ upstreams, logger }: ApiOptions, exchange: Exchange, address: Address): Target {
+  try {
+    return upstreams.resolve(address.ns, address.name)
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'NAME_UNKNOWN') {
+      const { ns, name } = address
+      const configured = upstreams.all.flatMap(({ config }) => config.match)
+      logger.info({ request: exchange.id, ns, name, configured }, 'no such registry is configured')
+    }
+    throw error
+  }
 }
 
 async function serveContent(

@@ -147,17 +147,16 @@ function isFinal({ kind }: UpstreamError): boolean {
   return kind === 'unknown' || kind === 'denied'
 }
 
-function isFailing({ kind, reason }: UpstreamError): boolean {
-  return (
-    kind === 'unreachable' || kind === 'timeout' || (kind === 'failed' && reason === 'http_5xx')
-  )
+/** A 501 is about the request, not about how the registry is. */
+function isFailing({ kind, reason, status }: UpstreamError): boolean {
+  if (kind === 'failed') return reason === 'http_5xx' && status !== 501
+  return kind === 'unreachable' || kind === 'timeout'
 }
 
 /** A timeout is not: it has already cost what a client is willing to wait. */
 function isWorthRepeating(error: UpstreamError | undefined): boolean {
   if (error === undefined || !isFailing(error) || error.kind === 'timeout') return false
   if (error.reason === 'tls' || error.reason === 'circuit_open') return false
-  if (error.status === 501) return false
   return (error.retryAfterMs ?? 0) <= MAX_DELAY_MS
 }
 

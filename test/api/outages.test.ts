@@ -61,12 +61,45 @@ test('53 a registry that does not answer is 504 within its time', async () => {
 })
 
 test('53 a registry that is not there is 502, and one that comes back is used', async () => {
-  await using hub = await startHub({ upstream: { limits: IMPATIENT } })
+  const clock = { skippedMs: 0, now: () => Date.now(), elapsed: () => 0 }
+  clock.elapsed = () => performance.now() + clock.skippedMs
+  await using hub = await startHub({ upstream: { limits: IMPATIENT }, app: { clock } })
   const { port } = hub.registry
   await hub.registry.close()
   await assertFails(hub, 502)
   await hub.registry.start(port)
+  clock.skippedMs = 10_000
   assert.equal((await hub.app.get(`${APP}/manifests/v1`)).status, 200)
+})
+
+test('53 once a registry has failed repeatedly it is not asked, and a miss fails at once', async () => {
+  const limits = { connectTimeoutMs: 100, headersTimeoutMs: 400 }
+  await using hub = await startHub({ upstream: { tags: EXPIRED, limits } })
+  await hub.app.get(`${APP}/manifests/v1`)
+  const barrier = hub.registry.hold({})
+  const names = ['a', 'b', 'c', 'd', 'e']
+  const early = await Promise.all(names.map((name) => hub.app.get(`${APP}/manifests/${name}`)))
+  assert.deepEqual(new Set(early.map(({ status }) => status)), new Set([504]))
+  hub.registry.forget()
+  const startedAt = performance.now()
+  for (const path of ['manifests/f', `blobs/${hub.blob.digest}`, 'tags/list']) {
+    const got = await hub.app.get(`${APP}/${path}`)
+    assert.equal(got.status, 502, path)
+    assert.match(got.body.toString(), /has failed repeatedly and is not asked for (?:9|10) s/)
+  }
+  assertStale(hub, await hub.app.get(`${APP}/manifests/v1`))
+  const tookMs = performance.now() - startedAt
+  assert.ok(tookMs < 400, `four answers took ${tookMs} ms`)
+  assert.equal(hub.registry.count(), 0)
+  const of = (state: string) => hub.app.metric('larder_upstream_circuit_state', { state })
+  assert.deepEqual([await of('closed'), await of('open'), await of('half_open')], [0, 1, 0])
+  assert.equal(await hub.app.metric('larder_upstream_up'), 0)
+  const changes = hub.app.logs.filter(({ state }) => state !== undefined)
+  assert.deepEqual(
+    changes.map(({ state, upstream, openMs }) => [state, upstream, openMs]),
+    [['open', 'docker.io', 10_000]],
+  )
+  barrier.release()
 })
 
 test('54 an expired tag of a registry that is down is served stale, and by digest as ever', async () => {

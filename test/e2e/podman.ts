@@ -6,8 +6,10 @@ import { run } from './programs.ts'
 
 /** Podman with storage and configuration of its own. */
 export interface Podman extends AsyncDisposable {
-  /** The image's digest as podman knows it. */
-  pull(reference: string): Promise<string>
+  /** The image's digest as podman knows it. A credential is `user:password`. */
+  pull(reference: string, credential?: string): Promise<string>
+  /** Writes the credential down for `registry`, if that answers its ping. */
+  login(registry: string, credential: string): Promise<void>
   remove(reference: string): Promise<void>
 }
 
@@ -37,9 +39,16 @@ export async function preparePodman(options: PodmanOptions = {}): Promise<Podman
   const store = ['--storage-driver=vfs', '--root', at('root'), '--runroot', at('run')]
   const podman = (...args: string[]) => run('podman', [...store, ...args], { env })
   return {
-    pull: async (reference) => {
-      await podman('pull', '--quiet', '--signature-policy', at('policy.json'), reference)
+    pull: async (reference, credential) => {
+      const creds = credential === undefined ? [] : ['--creds', credential]
+      const policy = ['--signature-policy', at('policy.json')]
+      await podman('pull', '--quiet', ...policy, ...creds, reference)
       return (await podman('image', 'inspect', '--format', '{{.Digest}}', reference)).trim()
+    },
+    login: async (registry, credential) => {
+      const [username = '', password = ''] = credential.split(':')
+      const user = ['--username', username, '--password', password, '--tls-verify=false']
+      await podman('login', ...user, registry)
     },
     remove: async (reference) => void (await podman('rmi', '--force', reference)),
     [Symbol.asyncDispose]: dir.remove,

@@ -11,7 +11,7 @@ import { makeTempDir } from '../support/temp-dir.ts'
 import { writeOciLayout, writeSkopeoDir } from './oci-layout.ts'
 import { Daemon, freePort } from './programs.ts'
 import { skopeoPush } from './skopeo.ts'
-import { startTokenServer, type TokenServer } from './token-server.ts'
+import { startTokenServer, type TokenServer, type TokenServerOptions } from './token-server.ts'
 
 export type AuthKind = 'open' | 'htpasswd' | 'token'
 
@@ -42,10 +42,15 @@ export interface RealRegistry extends AsyncDisposable {
 
 const LOG_LINE = /"([A-Z]+) (\S+) HTTP\/[\d.]+" (\d{3}) /
 
-export async function startRealRegistry(auth: AuthKind = 'open'): Promise<RealRegistry> {
+/** @param rights who else may do what, for `token`; {@link USER} may do everything */
+export async function startRealRegistry(
+  auth: AuthKind = 'open',
+  rights: Pick<TokenServerOptions, 'mayUse'> & Partial<Pick<TokenServerOptions, 'users'>> = {},
+): Promise<RealRegistry> {
   const dir = await makeTempDir('larder-e2e-registry-')
-  const users = { [USER]: PASSWORD }
-  const tokens = auth === 'token' ? await startTokenServer({ dir: dir.path, users }) : undefined
+  const { users = { [USER]: PASSWORD }, mayUse } = rights
+  const options = { dir: dir.path, users, ...(mayUse === undefined ? {} : { mayUse }) }
+  const tokens = auth === 'token' ? await startTokenServer(options) : undefined
   const port = await freePort()
   const host = `127.0.0.1:${port}`
   const file = join(dir.path, 'registry.yml')

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+import type { Digest } from '../../src/oci/digest.ts'
+import { Barrier } from '../support/barrier.ts'
+import { FaultRegistry } from '../support/fault-registry.ts'
+import { stall } from '../support/faults.ts'
+import { open, readResponse, send } from '../support/http-client.ts'
+import { buildImage } from '../support/images.ts'
+import { type RunningLarder, startLarder } from '../support/larder.ts'
+import { makeTempDir } from '../support/temp-dir.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const MIB = 1024 * 1024
+
+interface Ended {
+  readonly code: number
+  readonly stderr: string
+}
+
+/** Runs a `serve` that is expected to end by itself. */
+async function serve(config: string): Promise<Ended> {
+  await using dir = await makeTempDir()
+  const file = join(dir.path, 'larder.yaml')
+  await writeFile(file, config)
+  const options = { cwd: dir.path, timeout: 20_000 }
+  try {
+    await promisify(execFile)(process.execPath, [MAIN, 'serve', '-c', file], options)
+    return { code: 0, stderr: '' }
+  } catch (error) {
+    const { code, stderr } = error as Ended
+    return { code, stderr }
+  }
+}
+
+function configOf(port: number, data: string): string {
+  return `version: 1
+server: { listen: "127.0.0.1:${port}", adminListen: "127.0.0.1:0" }
+storage: { path: ${data} }
+`
+}
+
+test('a port that is in use is one clear line and exit 1', async () => {
+  await using dir = await makeTempDir()
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  const { code, stderr } = await serve(configOf(port, join(dir.path, 'data')))
+  other.close()
+  assert.equal(code, 1)
+  assert.match(stderr, new RegExp(`^127\\.0\\.0\\.1:${port}: the port is in use.*\n$`))
+})
+
+test('a data directory that cannot be one is one clear line and exit 1', async () => {
+  await using dir = await makeTempDir()
+  await writeFile(join(dir.path, 'file'), '')
+  const { code, stderr } = await serve(configOf(0, join(dir.path, 'file', 'data')))
+  assert.equal(code, 1)
+  assert.match(stderr, /^[^\n]*file\/data[^\n]*\n$/)
+})
+
+test('a data directory in use is one clear line and exit 75', async () => {
+  await using larder = await startLarder({ upstreams: [UPSTREAM('http://127.0.0.1:1')] })
+  const { code, stderr } = await serve(configOf(0, larder.dataDir))
+  assert.equal(code, 75)
+  assert.match(stderr, /^[^\n]*in use[^\n]*\n$/)
+})
+
+test('every problem of a configuration is listed, and the exit is 2', async () => {
+  const { code, stderr } = await serve('version: 1\nserver: { lissten: x }\nofline: true\n')
+  assert.equal(code, 2)
+  assert.match(stderr, /larder\.yaml:2:\d+: .*lissten.*did you mean.*listen/is)
+  assert.match(stderr, /larder\.yaml:3:1: .*ofline.*offline/is)
+})
+
+function UPSTREAM(url: string) {
+  return { name: 'reg.test', url, default: true, access: 'public' }
+}
+
+/** A download that is stalled in its middle, and the client that waits for it. */
+async function startStalled() {
+  const registry = await new FaultRegistry().start()
+  const image = buildImage({ seed: 'drain', layers: [3 * MIB] })
+  registry.add('team/app', image, 'v1')
+  const layer = image.blobs.entries().find(([, bytes]) => bytes.length >= 3 * MIB)
+  assert.ok(layer)
+  const [digest, bytes]: readonly [Digest, Buffer] = layer
+  const barrier = new Barrier()
+  registry.script({ path: /\/blobs\// }, stall(2 * MIB, barrier), { times: 1 })
+  const larder = await startLarder({ upstreams: [UPSTREAM(registry.origin)] })
+  const answer = await open(larder.url, `/v2/team/app/blobs/${digest}`)
+  const reading = readResponse(answer)
+  await barrier.arrived()
+  return { registry, larder, barrier, bytes, reading }
+}
+
+async function until(larder: RunningLarder, msg: string): Promise<void> {
+  while (!larder.logs().some((line) => line['msg'] === msg)) {
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+test('SIGTERM lets a pull under way end, takes no new connections, and exits 0', async () => {
+  const { registry, larder, barrier, bytes, reading } = await startStalled()
+  const closing = larder.close()
+  await until(larder, 'draining')
+  await assert.rejects(send(larder.url, '/v2/'), { code: 'ECONNREFUSED' })
+  const ready = await send(larder.adminUrl, '/readyz')
+  assert.equal(ready.status, 503)
+  barrier.release()
+  const got = await reading
+  assert.equal(got.complete, true)
+  assert.ok(got.body.equals(bytes))
+  assert.equal(await closing, 0)
+  await registry.close()
+})
+
+test('a second SIGTERM cuts what is under way: never a short body that looks whole', async () => {
+  const { registry, larder, barrier, reading } = await startStalled()
+  const closing = larder.close()
+  await until(larder, 'draining')
+  process.kill(larder.pid, 'SIGTERM')
+  const got = await reading
+  assert.equal(got.complete, false)
+  assert.equal(await closing, 0)
+  barrier.release()
+  await registry.close()
+})
+
+test('what is not configured is told to the log, and not to the caller', async () => {
+  await using larder = await startLarder({ upstreams: [UPSTREAM('http://127.0.0.1:1')] })
+  const got = await send(larder.url, '/v2/a/b/manifests/v1?ns=elsewhere.example')
+  assert.equal(got.status, 404)
+  assert.doesNotMatch(got.body.toString(), /reg\.test/)
+  const line = larder.logs().find((one) => one['configured'] !== undefined)
+  assert.deepEqual(line?.['configured'], ['reg.test'])
+  assert.equal(line?.['ns'], 'elsewhere.example')
+})
