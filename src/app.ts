@@ -14,8 +14,9 @@ import { Listener } from './listener.ts'
 import type { Logger } from './log.ts'
 import { Metrics, type StoreReadings } from './metrics.ts'
 import { ContentMismatchError } from './oci/errors.ts'
-import { Blobs, type Shelves } from './pull/blobs.ts'
+import { Blobs } from './pull/blobs.ts'
 import { Epochs } from './pull/epochs.ts'
+import type { Shelves } from './pull/flights.ts'
 import { Lists } from './pull/lists.ts'
 import { Manifests } from './pull/manifests.ts'
 import { Negatives } from './pull/negatives.ts'
@@ -49,6 +50,11 @@ export interface AppOptions {
   readonly clock?: Clock
   /** How often certificates are looked at, in milliseconds; default 10 s. */
   readonly tlsLookMs?: number
+  /**
+   * How long a broken download waits for a registry that says when it may be asked again, in
+   * milliseconds; default 30 s.
+   */
+  readonly patienceMs?: number
 }
 
 export interface App {
@@ -86,7 +92,7 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   const { clock = SYSTEM_CLOCK } = options
   const now = () => clock.now()
   const monotonic = () => clock.elapsed()
-  const { manifests, blobs, lists, epochs } = createPull(store, metrics, logger, now)
+  const { manifests, blobs, lists, epochs } = createPull(store, metrics, logger, now, options.patienceMs)
   const { catalog } = store
   const onFailure = (kind: AuthFailure) => metrics.authFailure(kind)
   const gate = new Gate({ catalog, monotonic, now, onFailure })
@@ -249,7 +255,13 @@ function connect(options: AppOptions, metrics: Metrics) {
   return { routes, close }
 }
 
-function createPull(store: Store, metrics: Metrics, logger: Logger, now: () => number) {
+function createPull(
+  store: Store,
+  metrics: Metrics,
+  logger: Logger,
+  now: () => number,
+  patienceMs: number | undefined,
+) {
   const { blobs: files, shelves, catalog, usage, storeFailed } = store
   const negatives = new Negatives()
   const epochs = new Epochs()
@@ -279,6 +291,7 @@ function createPull(store: Store, metrics: Metrics, logger: Logger, now: () => n
       storeFailed,
     },
     now,
+    patienceMs,
   })
   const lists = new Lists({ catalog, negatives, epochs, onStoreFailed: storeFailed, now })
   return { manifests, blobs, lists, epochs }

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { CircuitState } from './upstream/breaker.ts'
 
+export type CircuitState = 'closed' | 'open' | 'half_open'
 export type PullType = 'manifest' | 'blob' | 'tags' | 'referrers'
 
 /** Every pull has exactly one. */

@@ -37,6 +37,8 @@ export interface ApiOptions {
   readonly logger: Logger
 }
 
+const HOST = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?$/
+
 type ContentRoute = Exclude<Route, { kind: 'ping' | 'upload' }>
 
 /** The registry API: one request from its target to its answer. */
@@ -96,9 +98,10 @@ function resolve({ upstreams, logger }: ApiOptions, exchange: Exchange, address:
     return upstreams.resolve(address.ns, address.name)
   } catch (error) {
     if (error instanceof RegistryError && error.code === 'NAME_UNKNOWN') {
-      const { ns, name } = address
       const configured = upstreams.all.flatMap(({ config }) => config.match)
-      logger.info({ request: exchange.id, ns, name, configured }, 'no such registry is configured')
+      // What a query says is logged only where it is plainly the name of a host.
+      const ns = HOST.test(address.ns ?? '') ? address.ns : undefined
+      logger.info({ request: exchange.id, ns, configured }, 'no such registry is configured')
     }
     throw error
   }

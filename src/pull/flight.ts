@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleepFor } from 'node:timers/promises'
 
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError, RegistryError } from '../oci/errors.ts'
@@ -9,14 +9,16 @@ import type { RemoteBlob } from '../upstream/ports.ts'
 import { abortion } from './abortion.ts'
 import type { ByteRange, Content } from './content.ts'
 import { toRegistryError } from './failures.ts'
+import { Pace } from './pace.ts'
+import { Persistence } from './persistence.ts'
 import { AbandonedError, CHUNK_BYTES, Window } from './window.ts'
 
-/** Attempts in a row that bring no byte, before a download is given up. */
-const MAX_FRUITLESS_ATTEMPTS = 4
 /** Readers are woken for less than a chunk only this often: each wake costs a write per reader. */
 const TRICKLE_MS = 10
 /** The first bytes go out at once: time to first byte is what a waiting node sees. */
 const FIRST_PUBLISH_BYTES = 64 * 1024
+
+const TOO_SLOW = 'too_slow'
 
 const WORTH_RESUMING: ReadonlySet<UpstreamErrorKind> = new Set([
   'failed',
@@ -36,6 +38,13 @@ export interface FlightOptions {
   /** What a verified manifest says of the size, used only where the registry says nothing. */
   readonly sizeHint: number | undefined
   readonly events: FlightEvents
+  /** How long a broken download waits for a registry that says when it may be asked again. */
+  readonly patienceMs?: number | undefined
+  /** Milliseconds of a clock that never jumps; default: that of the system. */
+  readonly elapsed?: () => number
+  /** Rejects when the signal says so. */
+  readonly sleep?: (delayMs: number, signal: AbortSignal) => Promise<void>
+  /** In [0, 1). */
   readonly random?: () => number
 }
 
@@ -208,7 +217,8 @@ export class Flight implements Content {
   }
 
   async #download(): Promise<void> {
-    let fruitless = 0
+    const { patienceMs, random = Math.random, sleep = systemSleep } = this.#options
+    const persistence = new Persistence({ elapsed: this.#elapsed, random, patienceMs })
     let wasAnswered = false
     for (let attempt = 0; !this.#isWhole(); attempt++) {
       const before = this.#window.received
@@ -219,11 +229,12 @@ export class Flight implements Content {
         return
       } catch (error) {
         this.#abort.signal.throwIfAborted()
-        fruitless = this.#window.received > before ? 0 : fruitless + 1
         // Whoever asks for the first time has tried as often as is reasonable.
         if (!wasAnswered || !isWorthResuming(error)) throw error
-        if (fruitless >= MAX_FRUITLESS_ATTEMPTS) throw error
-        await sleep(this.#delay(fruitless), undefined, { signal: this.#abort.signal })
+        const wasOfUse = this.#window.received > before && !isTooSlow(error)
+        const delayMs = persistence.delayAfter(error, wasOfUse)
+        if (delayMs === undefined) throw error
+        await sleep(delayMs, this.#abort.signal)
       }
     }
   }
@@ -258,16 +269,19 @@ export class Flight implements Content {
   /** Reads one answer to its end. What it repeats of what is already here is skipped. */
   async #receive(remote: RemoteBlob): Promise<void> {
     let skip = this.#window.received - remote.offset
-    const { body } = remote
+    const { body, heldMs = () => 0 } = remote
+    const pace = new Pace({ elapsed: this.#elapsed, heldMs })
     const stop = () => body.destroy(new Error('stopped'))
     this.#abort.signal.addEventListener('abort', stop, { once: true })
     try {
       for await (const piece of body as AsyncIterable<Buffer>) {
+        const isFastEnough = pace.took(piece.length)
         const fresh = skip > 0 ? piece.subarray(skip) : piece
         skip = Math.max(0, skip - piece.length)
-        if (fresh.length === 0) continue
-        this.#take(fresh)
+        if (fresh.length > 0) this.#take(fresh)
+        if (!isFastEnough) throw this.#tooSlow()
         if (this.#window.isFull) await this.#window.drained(this.#abort.signal)
+        pace.wait()
       }
     } finally {
       this.#abort.signal.removeEventListener('abort', stop)
@@ -341,14 +355,28 @@ export class Flight implements Content {
     return this.#size !== undefined && this.#window.received >= this.#size
   }
 
-  #delay(fruitless: number): number {
-    const random = this.#options.random ?? Math.random
-    return 100 * 2 ** fruitless * (0.5 + random())
+  readonly #elapsed = (): number => this.#options.elapsed?.() ?? performance.now()
+
+  #tooSlow(): UpstreamError {
+    const message = 'the registry sends too slowly'
+    return new UpstreamError('timeout', {
+      upstream: this.#options.upstream,
+      reason: TOO_SLOW,
+      message,
+    })
   }
 
   #wrongSize(actual: string): ContentMismatchError {
     return new ContentMismatchError('size', String(this.#size), actual)
   }
+}
+
+function isTooSlow(error: unknown): boolean {
+  return error instanceof UpstreamError && error.reason === TOO_SLOW
+}
+
+async function systemSleep(delayMs: number, signal: AbortSignal): Promise<void> {
+  await sleepFor(delayMs, undefined, { signal })
 }
 
 /** A body that breaks says so with a system or HTTP error; only what the registry said is final. */

@@ -85,4 +85,6 @@ export interface RemoteBlob {
   readonly offset: number
   /** Of the whole blob, as announced; `undefined` when the registry did not say. */
   readonly size: number | undefined
+  /** Milliseconds for which Larder itself has held the body back until now; absent: never. */
+  readonly heldMs?: () => number
 }

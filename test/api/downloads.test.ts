@@ -24,9 +24,10 @@ import {
   stall,
 } from '../support/faults.ts'
 import { open, readResponse } from '../support/http-client.ts'
-import { APP, codeOf, type Hub, startHub } from '../support/hub.ts'
+import { APP, codeOf, type Hub, type HubOptions, startHub } from '../support/hub.ts'
 import { seededBytes } from '../support/images.ts'
 import { ScriptedServer } from '../support/scripted-server.ts'
+import { SkippingClock } from '../support/skipping-clock.ts'
 
 const MIB = 1024 * 1024
 const SIZE = 2 * MIB + 12_345
@@ -56,7 +57,8 @@ test('39 a registry that ignores ranges is downloaded again from the start, to t
 })
 
 test('40 a registry that is gone half-way is a cut, and then an error before the first byte', async () => {
-  await using hub = await startFor()
+  const clock = new SkippingClock()
+  await using hub = await startFor({}, { clock })
   hub.registry.script({ path: /blobs/ }, cut(MIB + 99, 'fin'), { times: 1 })
   hub.registry.script({ path: /blobs/ }, hangUp())
   const first = await hub.app.get(hub.path)
@@ -69,6 +71,7 @@ test('40 a registry that is gone half-way is a cut, and then an error before the
   assert.ok(second.status === 502 || second.status === 504, String(second.status))
   assert.ok(codeOf(second))
   hub.registry.clearScripts()
+  clock.skip(10_000)
   const third = await hub.app.get(hub.path)
   assert.ok(third.body.equals(BYTES), 'and when it is back, everything is there')
 })
@@ -258,8 +261,11 @@ interface DownloadHub extends Hub {
   readonly path: string
 }
 
-async function startFor(registry: FaultRegistryOptions = {}): Promise<DownloadHub> {
-  const hub = await startHub({ registry, upstream: { limits: IMPATIENT } })
+async function startFor(
+  registry: FaultRegistryOptions = {},
+  app: HubOptions['app'] = {},
+): Promise<DownloadHub> {
+  const hub = await startHub({ registry, upstream: { limits: IMPATIENT }, app })
   const digest = hub.registry.content.putBlob('library/app', BYTES)
   return { ...hub, digest, path: `${APP}/blobs/${digest}` }
 }

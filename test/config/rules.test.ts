@@ -19,6 +19,14 @@ const BREACHES: Record<string, readonly [string, RegExp]> = {
   'an empty key upstreams': ['upstreams:', /:1:1: upstreams: expected a list, found nothing/],
   'an empty key auth': ['auth:', /:1:1: auth: expected a map of keys, found nothing/],
   'a front door without a key': ['auth: {}', /:1:1: auth: lets nobody in/],
+  'a password at the front door before an upstream for callers': [
+    `auth: { htpasswdFile: a }\n${upstream('access: caller')}`,
+    /:5:13: upstreams.0.access: caller needs the login that auth.htpasswdFile takes/,
+  ],
+  'the same by default': [
+    `auth: { htpasswdFile: a }\ndefaults: { access: caller }\n${upstream()}`,
+    /:2:21: defaults.access: caller needs the login/,
+  ],
   'client certificates without their CA': [
     'auth: { clientCertificates: true }',
     /:1:29: auth.clientCertificates: needs server.tls.clientCaFile/,

@@ -76,6 +76,16 @@ async function start(): Promise<void> {
   podman = await preparePodman({ mirrors, insecure: [host] })
 }
 
+async function restart(): Promise<void> {
+  heard.push(JSON.stringify(larder.logs()), await metrics())
+  await larder.close()
+  await start()
+}
+
+async function metrics(): Promise<string> {
+  return (await send(larder.adminUrl, '/metrics')).body.toString()
+}
+
 function mayUse(user: string | undefined, repository: string, action: string): boolean {
   if (user === USER) return true
   if (action !== 'pull') return false
@@ -149,8 +159,7 @@ test('a public image still needs none', async () => {
 })
 
 test('after a restart the right is shown anew, with one HEAD and no blob', async () => {
-  await larder.close()
-  await start()
+  await restart()
   await registry.forget()
   assert.equal(await pull(1, PRIVATE, ANNA), images.a.config.digest)
   const asked = (await registry.requests()).filter(({ status }) => status === 200)
@@ -193,8 +202,7 @@ test('podman pulls with --creds by name, or through a mirror with its login at L
 test('a secret that was revoked is refused what it had pulled', async () => {
   delete users[ANNA.username]
   // What was shown is forgotten: here by a restart, else by time (test/access/gate.test.ts).
-  await larder.close()
-  await start()
+  await restart()
   await assertRefused(0, PRIVATE, ANNA)
   await assertRefused(1, PRIVATE, ANNA)
   assert.equal(await pull(1, OTHERS, BERT), images.b.config.digest)
@@ -202,14 +210,13 @@ test('a secret that was revoked is refused what it had pulled', async () => {
 })
 
 test('no secret is in a log, a metric, an answer or any file of the cache', async () => {
-  const metrics = await send(larder.adminUrl, '/metrics')
   const { headers, body } = await send(larder.url, '/v2/team-a/app/manifests/v1?ns=reg.test', {
     headers: { Authorization: `Basic ${Buffer.from(pairOf(ANNA)).toString('base64')}` },
   })
-  heard.push(metrics.body.toString(), JSON.stringify(headers), body.toString())
+  heard.push(await metrics(), JSON.stringify(headers), body.toString())
   heard.push(JSON.stringify(larder.logs()))
   for (const file of await filesIn(data.path)) heard.push(file)
-  assert.ok(heard.length > 10)
+  assert.ok(heard.some((text) => text.includes('team-a/app')))
   for (const { username: name, password } of SECRETS) {
     for (const text of heard) assertNowhere(text, { name, password })
   }

@@ -13,6 +13,7 @@ import { cut, drip, stall } from '../support/faults.ts'
 import { type ClientRequest, open, readResponse, send } from '../support/http-client.ts'
 import { startLarder } from '../support/larder.ts'
 import type { RecordedRequest } from '../support/scripted-server.ts'
+import { SkippingClock } from '../support/skipping-clock.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { runs } from './runs.ts'
 import {
@@ -138,7 +139,8 @@ test('two repositories that ask for one digest at once share its download', asyn
 })
 
 test('a registry that goes down on the way and stays down: all are cut, none is told it is whole', async () => {
-  await using site = await startSite()
+  const clock = new SkippingClock()
+  await using site = await startSite({ app: { clock } })
   const { registry } = site
   const wanted = putBlob(site, SIZE)
   const { barrier } = stallAt(site, wanted.path, SIZE / 2)
@@ -157,6 +159,7 @@ test('a registry that goes down on the way and stays down: all are cut, none is 
   registry.clearScripts()
   registry.forget()
   await registry.start(port)
+  clock.skip(10_000)
   const back = await pull(site, wanted)
   assert.equal(back?.status, 200)
   assert.equal(back.complete, true)

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises'
+
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { type ErrorCode, RegistryError } from '../../src/oci/errors.ts'
 import { Flight, type FlightOptions } from '../../src/pull/flight.ts'
@@ -29,6 +31,8 @@ export interface TestFlight<Disk extends Ingest | undefined = FakeIngest> {
   /** What the disk refused. */
   readonly refusals: unknown[]
   readonly events: { fetched: number; resumed: number }
+  /** The pauses between attempts, in milliseconds: none was waited. */
+  readonly delays: readonly number[]
 }
 
 type Options = Partial<Omit<FlightOptions, 'digest' | 'open' | 'ingest' | 'events'>> & {
@@ -53,6 +57,7 @@ export function departInto<Disk extends Ingest | undefined>(
   const list: readonly SourceAnswer[] = Array.isArray(answers) ? answers : [answers]
   const source = new ScriptedSource(...list)
   const refusals: unknown[] = []
+  const delays: number[] = []
   const events = { fetched: 0, resumed: 0 }
   const flight = new Flight({
     digest,
@@ -60,8 +65,11 @@ export function departInto<Disk extends Ingest | undefined>(
     open: source.openAt,
     ingest,
     sizeHint: undefined,
-    // Half a second less half a second: attempts follow each other without a pause.
-    random: () => -0.5,
+    random: () => 0.5,
+    sleep: async (delayMs, signal) => {
+      delays.push(delayMs)
+      await setImmediate(undefined, { signal })
+    },
     ...options,
     events: {
       fetched: (bytes) => {
@@ -73,7 +81,7 @@ export function departInto<Disk extends Ingest | undefined>(
       storeFailed: (error) => void refusals.push(error),
     },
   })
-  return { flight, source, ingest, refusals, events }
+  return { flight, source, ingest, refusals, events, delays }
 }
 
 /** All of the range, or the error that cut it. */

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { type Digest, digestOf, encodedOf } from '../../src/oci/digest.ts'
-import { IMPATIENT, startTestApp, type TestApp, type TestUpstream } from '../support/app.ts'
+import { IMPATIENT, startTestApp, type TestApp, type TestAppOptions, type TestUpstream } from '../support/app.ts'
 import { FaultRegistry, type FaultRegistryOptions } from '../support/fault-registry.ts'
 import type { ClientRequest, ClientResponse } from '../support/http-client.ts'
 import { seededBytes } from '../support/images.ts'
@@ -24,6 +24,7 @@ export interface Site extends AsyncDisposable {
 export interface SiteOptions {
   readonly registry?: FaultRegistryOptions
   readonly upstream?: Partial<TestUpstream>
+  readonly app?: Partial<TestAppOptions>
 }
 
 /** A registry with a password, Larder in front of it, and a stranger. */
@@ -44,6 +45,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
         ...options.upstream,
       },
     ],
+    ...options.app,
   })
   return {
     registry,

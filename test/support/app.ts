@@ -29,6 +29,8 @@ export interface TestAppOptions {
   readonly tls?: TlsFiles
   readonly tlsLookMs?: number
   readonly clock?: Clock
+  /** Default 0: tests of registries that stay away need not wait for them. */
+  readonly patienceMs?: number
 }
 
 export type LogLine = Readonly<Record<string, unknown>>
@@ -98,8 +100,9 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
   const proxyEnvironment = { httpsProxy: undefined, httpProxy: undefined, noProxy: undefined }
   const start = (wanted: TestAppOptions): Promise<App> => {
     const config = configOf(wanted, dataDir)
-    const { clock, tlsLookMs } = wanted
+    const { clock, patienceMs = 0, tlsLookMs } = wanted
     const times = {
+      patienceMs,
       ...(clock === undefined ? {} : { clock }),
       ...(tlsLookMs === undefined ? {} : { tlsLookMs }),
     }

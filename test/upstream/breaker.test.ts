@@ -100,9 +100,11 @@ test('a trial that is given up makes room for another', () => {
 
 test('a failure from before it opened neither prolongs it nor ends the trial', () => {
   const { breaker, time, admit, fail } = createBreaker()
-  const [early, late, last] = [admit(), admit(), admit()]
+  const early = Array.from({ length: 5 }, admit)
+  const [late, last] = [admit(), admit()]
   fail(5)
-  early.failed()
+  time.now = 5_000
+  for (const one of early) one.failed()
   time.now = 10_000
   assert.equal(breaker.waitMs, 0)
   const trial = admit()
@@ -163,6 +165,17 @@ test('a registry that fails each time is not asked, then asked once, then asked 
   assert.ok(states.every(({ upstream }) => upstream === 'test'))
 })
 
+test('a trial that fails is told as what it is, and not waited after', async () => {
+  await using server = await startRegistry()
+  await using client = createClient(server.origin)
+  server.script({}, answer(503))
+  await breakCircuit(client)
+  client.clock.time += 40_000
+  const { length } = client.delays
+  await assert.rejects(pull(client), failure('failed', 'http_5xx'))
+  assert.equal(client.delays.length, length)
+})
+
 test('what a registry answers never opens its circuit, however often it is no', async () => {
   await using server = await startRegistry()
   await using client = createClient(server.origin)
@@ -175,29 +188,29 @@ test('what a registry answers never opens its circuit, however often it is no', 
   await pull(client)
 })
 
-test('a mirror that fails each time is skipped; when all do, nobody is asked', async () => {
+test('with mirrors, nobody is asked when all fail each time, and who still fails is skipped', async () => {
   await using mirror = await startRegistry()
   await using server = await startRegistry()
-  await using client = createClient(server.origin, { mirrors: [mirror.origin] })
-  mirror.script({}, hangUp('rst'))
-  for (let i = 0; i < 5; i++) {
-    await pull(client)
-    client.clock.time += 100
-    // A mirror that has failed is asked only when the registry fails, too.
-    server.script({}, answer(503), { times: 1 })
-    await assert.rejects(pull(client))
-  }
-  mirror.forget()
-  server.script({}, answer(503), { times: 1 })
-  await assert.rejects(pull(client))
-  assert.equal(mirror.requests.length, 0)
-  assert.deepEqual(circuits(client), [], 'the registry is well: so is the upstream')
+  await using client = createClient(server.origin, {
+    mirrors: [mirror.origin],
+    limits: { connectTimeoutMs: 10_000 },
+  })
+  const asked = () => [mirror.requests.length, server.requests.length]
+  mirror.script({}, answer(500))
   server.script({}, answer(503))
-  for (let i = 0; i < 5; i++) await assert.rejects(pull(client))
-  server.forget()
+  await breakCircuit(client)
+  assert.deepEqual(asked(), [5, 5])
   await assert.rejects(pull(client), failure('unreachable', 'circuit_open'))
-  assert.deepEqual([mirror.requests.length, server.requests.length], [0, 0])
-  assert.deepEqual(circuits(client), ['open'])
+  assert.deepEqual(asked(), [5, 5])
+  server.clearScripts()
+  client.clock.time += 10_000
+  await pull(client)
+  assert.deepEqual(asked(), [6, 6])
+  assert.deepEqual(circuits(client).at(-1), 'closed', 'one is well: so is the upstream')
+  client.clock.time += 10_000
+  server.script({}, answer(503), { times: 3 })
+  await assert.rejects(pull(client), failure('failed', 'http_5xx'))
+  assert.deepEqual(asked(), [6, 9])
 })
 
 test('a pull that is given up during the trial leaves it to the next', async () => {

@@ -1,0 +1,151 @@
+import type { Logger } from '../log.ts'
+import type { Digest } from '../oci/digest.ts'
+import { ContentMismatchError } from '../oci/errors.ts'
+import type { BlobStore, Catalog, Ingest, Place } from '../store/ports.ts'
+import type { Content } from './content.ts'
+import type { Epochs } from './epochs.ts'
+import { Flight } from './flight.ts'
+import type { Pull } from './pull.ts'
+
+/** Stored blobs as content, and what a flight leaves for those who come after it. */
+export interface Shelves {
+  open(digest: Digest): Promise<Content | undefined>
+  /** Verified chunks that are still in memory. */
+  remember(digest: Digest, size: number, chunks: ReadonlyMap<number, Buffer>): void
+}
+
+export interface FlightsOptions {
+  readonly blobs: BlobStore
+  readonly shelves: Shelves
+  readonly catalog: Catalog
+  readonly epochs: Epochs
+  readonly logger: Logger
+  readonly events: FlightsEvents
+  /** Epoch milliseconds. */
+  readonly now: () => number
+  /** How long a broken download waits for a registry that says when it may be asked again. */
+  readonly patienceMs?: number | undefined
+}
+
+export interface FlightsEvents {
+  fetched(upstream: string, bytes: number): void
+  resumed(upstream: string): void
+  mismatched(upstream: string, what: 'digest' | 'size'): void
+  storeFailed(operation: string, error: unknown): void
+}
+
+export interface Departure {
+  readonly pull: Pull
+  /** Rejects only when it could not begin. */
+  readonly flight: Promise<Flight>
+}
+
+/** The downloads under way: at most one for a digest. */
+export class Flights {
+  readonly #options: FlightsOptions
+  readonly #departures = new Map<Digest, Departure>()
+
+  constructor(options: FlightsOptions) {
+    this.#options = options
+  }
+
+  get(digest: Digest): Departure | undefined {
+    return this.#departures.get(digest)
+  }
+
+  /** By upstream. */
+  counts(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>()
+    for (const { pull } of this.#departures.values()) {
+      counts.set(pull.place.upstream, (counts.get(pull.place.upstream) ?? 0) + 1)
+    }
+    return counts
+  }
+
+  /**
+   * Begins a download, as whom and where `pull` says. From now until it has landed it is the only
+   * one of its digest.
+   *
+   * @param mayDepart asked when no other can land any more; what it throws calls the flight off
+   */
+  depart(
+    pull: Pull,
+    digest: Digest,
+    epoch: number,
+    mayDepart: () => Promise<void>,
+  ): Promise<Flight> {
+    const flight = mayDepart().then(() => this.#start(pull, digest, epoch))
+    const departure = { pull, flight }
+    this.#departures.set(digest, departure)
+    const leave = () => {
+      if (this.#departures.get(digest) === departure) this.#departures.delete(digest)
+    }
+    flight.then((one) => one.landed.catch(() => undefined).finally(leave), leave)
+    return flight
+  }
+
+  /** Ends all. What has arrived stays on disk, to be resumed. */
+  async stop(): Promise<void> {
+    const departures = [...this.#departures.values()]
+    const flights = await Promise.allSettled(departures.map(({ flight }) => flight))
+    for (const one of flights) if (one.status === 'fulfilled') one.value.stop()
+    await Promise.allSettled(flights.map((one) => one.status === 'fulfilled' && one.value.landed))
+  }
+
+  async #start(pull: Pull, digest: Digest, epoch: number): Promise<Flight> {
+    const { upstream, place } = pull
+    const { catalog, events, patienceMs } = this.#options
+    const member = await catalog.getMember(place, digest, 'blob')
+    const flight = new Flight({
+      digest,
+      upstream: place.upstream,
+      open: (offset, signal) => {
+        const options = { as: pull.as, offset, signal }
+        return upstream.registry.openBlob(place.repository, digest, options)
+      },
+      ingest: await this.#ingest(digest),
+      patienceMs,
+      sizeHint: member === undefined || member.size < 0 ? undefined : member.size,
+      events: {
+        fetched: (bytes) => events.fetched(place.upstream, bytes),
+        resumed: () => events.resumed(place.upstream),
+        storeFailed: (error) => events.storeFailed('blob', error),
+      },
+    })
+    flight.landed.then(
+      () => this.#land(flight, place, epoch),
+      (error: unknown) => this.#crash(pull, digest, error),
+    )
+    return flight
+  }
+
+  async #ingest(digest: Digest): Promise<Ingest | undefined> {
+    try {
+      return await this.#options.blobs.ingest(digest)
+    } catch (error) {
+      this.#options.events.storeFailed('ingest', error)
+      return undefined
+    }
+  }
+
+  async #land(flight: Flight, place: Place, epoch: number): Promise<void> {
+    const { catalog, shelves, epochs, events, now } = this.#options
+    const { digest, size } = flight
+    if (!flight.isStored) return
+    try {
+      const from = epochs.of(place) === epoch ? place : undefined
+      await catalog.putBlob(digest, size, now(), from)
+      shelves.remember(digest, size, flight.chunks)
+    } catch (error) {
+      events.storeFailed('catalog', error)
+    }
+  }
+
+  #crash(pull: Pull, digest: Digest, error: unknown): void {
+    const { logger, events } = this.#options
+    const { upstream, repository } = pull.place
+    if (error instanceof ContentMismatchError) events.mismatched(upstream, error.what)
+    const reason = error instanceof Error ? error.message : String(error)
+    logger.warn({ upstream, repository, digest, reason }, 'download failed')
+  }
+}
