@@ -92,7 +92,13 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   const { clock = SYSTEM_CLOCK } = options
   const now = () => clock.now()
   const monotonic = () => clock.elapsed()
-  const { manifests, blobs, lists, epochs } = createPull(store, metrics, logger, now, options.patienceMs)
+  const { manifests, blobs, lists, epochs } = createPull(
+    store,
+    metrics,
+    logger,
+    now,
+    options.patienceMs,
+  )
   const { catalog } = store
   const onFailure = (kind: AuthFailure) => metrics.authFailure(kind)
   const gate = new Gate({ catalog, monotonic, now, onFailure })

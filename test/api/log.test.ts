@@ -199,6 +199,8 @@ test('no secret is in a file of the data directory', async () => {
   ]) {
     await hub.app.get(`${APP}/${path}?ns=docker.io&token=canary-query`, { headers })
   }
+  // The manifest and the blob, under their final names.
+  await hub.app.until('larder_store_blobs', 2)
   const files = await filesOf(hub.app)
   assert.ok(files.length > 3)
   for (const { name, bytes } of files) {

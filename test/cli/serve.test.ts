@@ -140,6 +140,7 @@ test('what is not configured is told to the log, and not to the caller', async (
   const got = await send(larder.url, '/v2/a/b/manifests/v1?ns=elsewhere.example')
   assert.equal(got.status, 404)
   assert.doesNotMatch(got.body.toString(), /reg\.test/)
+  await until(larder, 'no such registry is configured')
   const line = larder.logs().find((one) => one['configured'] !== undefined)
   assert.deepEqual(line?.['configured'], ['reg.test'])
   assert.equal(line?.['ns'], 'elsewhere.example')

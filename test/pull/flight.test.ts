@@ -132,6 +132,56 @@ test('so is one that ends early as if that were all, where the size is known', a
   }
 })
 
+test('a registry that sends a byte a connection is given up after fifty', async () => {
+  const { bytes, digest } = sampleBlob(MIB)
+  const drop = { body: bytes, size: bytes.length, cut: { after: 1, by: 'reset' } } as const
+  const { flight, source, ingest } = depart(digest, drop)
+  await assert.rejects(flight.landed, UpstreamError)
+  assert.equal(source.offsets.length, 51)
+  assert.equal(source.offsets.at(-1), 50)
+  assert.equal(ingest.state, 'closed')
+  assert.equal(source.open, 0)
+})
+
+/** A second passes for each piece, and none between them. */
+function slowly(): () => number {
+  let calls = 0
+  return () => Math.floor(++calls / 2) * 1000
+}
+
+test('a body that drips is cut and resumed, and given up when that does not help', async () => {
+  const { bytes, digest } = sampleBlob(MIB)
+  const drip = { body: bytes, size: bytes.length, pieceBytes: 1000 }
+  const once = depart(digest, [drip, { ...drip, pieceBytes: MIB }], { elapsed: slowly() })
+  await once.flight.landed
+  assert.deepEqual(once.source.offsets, [0, 120_000])
+  assert.deepEqual(once.delays, [200])
+  const ever = depart(digest, drip, { elapsed: slowly() })
+  await assert.rejects(ever.flight.landed, { kind: 'timeout', reason: 'too_slow' })
+  assert.deepEqual(ever.source.offsets, [0, 120_000, 240_000, 360_000])
+  assert.equal(ever.source.open, 0)
+})
+
+test('a registry that is not asked for a while is waited for', async () => {
+  const { bytes, digest } = sampleBlob(MIB)
+  const refuses = new UpstreamError('unreachable', {
+    upstream: 'test',
+    reason: 'circuit_open',
+    message: 'is not asked',
+    retryAfterMs: 10_000,
+  })
+  const whole = { body: bytes, size: bytes.length }
+  const answers = [
+    { ...whole, cut: { after: 9, by: 'reset' } },
+    { ...whole, refuses },
+    whole,
+  ] as const
+  const { flight, delays } = depart(digest, answers)
+  await flight.landed
+  assert.deepEqual(delays, [100, 10_000])
+  await assert.rejects(depart(digest, { ...whole, refuses }).flight.landed, refuses)
+})
+
 test('a registry that ignores the range sends again what is here, and it is skipped', async () => {
   const { bytes, digest } = sampleBlob(3 * MIB)
   const { flight, events } = depart(digest, [

@@ -3,7 +3,13 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { type Digest, digestOf, encodedOf } from '../../src/oci/digest.ts'
-import { IMPATIENT, startTestApp, type TestApp, type TestAppOptions, type TestUpstream } from '../support/app.ts'
+import {
+  IMPATIENT,
+  startTestApp,
+  type TestApp,
+  type TestAppOptions,
+  type TestUpstream,
+} from '../support/app.ts'
 import { FaultRegistry, type FaultRegistryOptions } from '../support/fault-registry.ts'
 import type { ClientRequest, ClientResponse } from '../support/http-client.ts'
 import { seededBytes } from '../support/images.ts'
