@@ -86,12 +86,12 @@ export async function startApp(options: AppOptions): Promise<App> {
 async function start(options: AppOptions, lock: Lock): Promise<App> {
   const { config, logger, version } = options
   const names = config.upstreams.map(({ name }) => name)
-  const metrics = new Metrics(version, names)
-  const store = await openStore(config, logger, metrics)
-  const upstreams = connect(options, metrics)
   const { clock = SYSTEM_CLOCK } = options
   const now = () => clock.now()
   const monotonic = () => clock.elapsed()
+  const metrics = new Metrics(version, names, monotonic)
+  const store = await openStore(config, logger, metrics)
+  const upstreams = connect(options, metrics)
   const { manifests, blobs, lists, epochs } = createPull(
     store,
     metrics,

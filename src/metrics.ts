@@ -49,6 +49,9 @@ const CIRCUIT_STATES: readonly CircuitState[] = ['closed', 'open', 'half_open']
 const AUTH_FAILURES = ['password', 'certificate', 'caller', 'limited'] as const
 const STORE_OPERATIONS = ['blob', 'catalog', 'ingest', 'list', 'manifest', 'member', 'tag', 'usage']
 
+/** Docker Hub's, for a registry that does not say. */
+const DEFAULT_WINDOW_SECONDS = 21_600
+
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const FIRST_BYTE_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const RESPONSE_BYTES = Array.from({ length: 10 }, (_, power) => 1024 * 5 ** power)
@@ -201,7 +204,17 @@ export class Metrics {
   }
   #readings: Readings | undefined
 
-  constructor(version: string, upstreams: readonly string[]) {
+  readonly #monotonic: () => number
+  /** When what a registry said of its quota is no longer true, by upstream. */
+  readonly #rateLimitEnds = new Map<string, number>()
+
+  /** @param monotonic milliseconds of a clock that never jumps */
+  constructor(
+    version: string,
+    upstreams: readonly string[],
+    monotonic: () => number = () => performance.now(),
+  ) {
+    this.#monotonic = monotonic
     collectDefaultMetrics({ register: this.#registry })
     this.#gauge('build_info', 'What runs here', ['version', 'node_version']).set(
       { version, node_version: process.version },
@@ -301,6 +314,8 @@ export class Metrics {
     if (limit !== undefined) this.#rateLimit.set({ upstream }, limit)
     if (remaining !== undefined) this.#rateRemaining.set({ upstream }, remaining)
     if (windowSeconds !== undefined) this.#rateWindow.set({ upstream }, windowSeconds)
+    const validMs = (windowSeconds ?? DEFAULT_WINDOW_SECONDS) * 1000
+    this.#rateLimitEnds.set(upstream, this.#monotonic() + validMs)
   }
 
   error({ upstream, reason }: { upstream: string; reason: string }): void {
@@ -337,8 +352,20 @@ export class Metrics {
   }
 
   async render(): Promise<string> {
+    this.#forgetRateLimits()
     if (this.#readings !== undefined) await this.#read(this.#readings)
     return this.#registry.metrics()
+  }
+
+  /** A quota that was low in a window that has passed would raise a false alarm. */
+  #forgetRateLimits(): void {
+    for (const [upstream, endsAt] of this.#rateLimitEnds) {
+      if (this.#monotonic() < endsAt) continue
+      this.#rateLimitEnds.delete(upstream)
+      for (const gauge of [this.#rateLimit, this.#rateRemaining, this.#rateWindow]) {
+        gauge.remove({ upstream })
+      }
+    }
   }
 
   async #read(readings: Readings): Promise<void> {

@@ -34,16 +34,13 @@ export function findWarnings(config: Config, warn: Warn): void {
 const DEFAULT_MAX_SIZE = { bytes: parseSize(DEFAULT_VALUES.maxSize) }
 
 /** Keys of the contract that this version takes and does not act on: silence would be a lie. */
-function warnOfNotYet({ storage, preload, upstreams }: Config, warn: Warn): void {
+function warnOfNotYet({ storage, preload }: Config, warn: Warn): void {
   const notYet = 'has no effect in this version'
   if (storage.unusedForMs !== undefined) warn(['storage', 'unusedFor'], notYet)
   if (JSON.stringify(storage.maxSize) !== JSON.stringify(DEFAULT_MAX_SIZE)) {
     warn(['storage', 'maxSize'], `${notYet} but as a metric: nothing is evicted`)
   }
   if (preload.length > 0) warn(['preload'], notYet)
-  for (const [index, { limits }] of upstreams.entries()) {
-    if (limits.bandwidth > 0) warn(['upstreams', index, 'limits', 'bandwidth'], notYet)
-  }
 }
 
 function warnOfUpstream(config: Config, upstream: UpstreamConfig, warn: Warn): void {

@@ -81,7 +81,7 @@ export class Exchange {
         (request.method === 'HEAD' && AMBIGUOUS_TO_HEAD.has(status))
       if (status < 300 && credential !== undefined) this.#refusals.accepted(credential.fingerprint)
       if (status === 401 && authenticator.usesPassword) this.#strike(access, credential)
-      return understood ? response : await this.#fail(response, credential)
+      return understood ? response : await this.#fail(response)
     })
   }
 
@@ -129,6 +129,7 @@ export class Exchange {
         try {
           return await send(credential)
         } catch (error) {
+          if (error instanceof UpstreamError) this.#rest(credential, error)
           if (!(error instanceof UpstreamError) || error.kind !== 'denied') throw error
           if (options.as.kind === 'larder') this.#setBack(access, credential)
           refusal = error
@@ -179,7 +180,7 @@ export class Exchange {
         if (authorization?.fresh === true) return response
       } else if (mayMeanExpired(request, response, authorization) && !expired) {
         const detail = await readErrorDetail(response, this.#options)
-        if (!detail.expired) throw this.#toError(response, detail, credential)
+        if (!detail.expired) throw this.#toError(response, detail)
         expired = true
         if (credential !== undefined) this.#options.sources.invalidate?.(credential)
       } else return response
@@ -233,23 +234,21 @@ export class Exchange {
     this.#refusals.wrong(credential.fingerprint, JSON.stringify(access))
   }
 
-  async #fail(response: TransportResponse, credential: Credential | undefined): Promise<never> {
-    const detail = await readErrorDetail(response, this.#options)
-    throw this.#toError(response, detail, credential)
+  async #fail(response: TransportResponse): Promise<never> {
+    throw this.#toError(response, await readErrorDetail(response, this.#options))
   }
 
-  #toError(
-    response: TransportResponse,
-    detail: ErrorDetail,
-    credential: Credential | undefined,
-  ): UpstreamError {
-    const { upstream, clock, logger } = this.#options
-    const error = toStatusError(upstream, response, detail, clock.now())
-    if (error.kind === 'throttled' && error.retryAfterMs !== undefined) {
-      this.#throttled.pause(credential?.fingerprint ?? '', error.retryAfterMs)
-      logger.warn({ upstream, retryAfterMs: error.retryAfterMs }, 'the registry limits requests')
-    }
-    return error
+  #toError(response: TransportResponse, detail: ErrorDetail): UpstreamError {
+    const { upstream, clock } = this.#options
+    return toStatusError(upstream, response, detail, clock.now())
+  }
+
+  /** The registry, or its token server, has said when it wants to be asked again. */
+  #rest(credential: Credential | undefined, { kind, retryAfterMs }: UpstreamError): void {
+    if (kind !== 'throttled' || retryAfterMs === undefined) return
+    const { upstream, logger } = this.#options
+    this.#throttled.pause(credential?.fingerprint ?? '', retryAfterMs)
+    logger.warn({ upstream, retryAfterMs }, 'the registry limits requests')
   }
 
   /** Asking during the time that the registry set would only prolong it. */

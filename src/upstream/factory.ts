@@ -4,6 +4,7 @@ import type { UpstreamConfig } from '../config/config.ts'
 import type { Logger } from '../log.ts'
 import { normalizeRegistry } from '../oci/reference.ts'
 import { Authenticator } from './auth.ts'
+import { Bandwidth } from './bandwidth.ts'
 import { Circuits } from './circuits.ts'
 import type { Clock } from './clock.ts'
 import { Problems } from './credentials/problems.ts'
@@ -68,11 +69,20 @@ export function createRegistry(
   return new RegistryClient({
     name: upstream,
     endpoints,
+    bandwidth: createBandwidth(limits.bandwidth, dependencies),
     retry: new Retry({ ...common, circuits, connectTimeoutMs: limits.connectTimeoutMs }),
     // A mirror may be open to more than the registry: what is public is not for it to say.
     isPublicOnly: sources.count === 0 && config.access !== 'caller',
     onClose: () => sources.close(),
   })
+}
+
+function createBandwidth(
+  bytesPerSecond: number,
+  { clock, sleep }: RegistryDependencies,
+): Bandwidth | undefined {
+  if (bytesPerSecond === 0) return undefined
+  return new Bandwidth({ bytesPerSecond, elapsed: () => clock.elapsed(), sleep })
 }
 
 /** Builds what `larder upstreams test` walks through: the registry itself, without its mirrors. */

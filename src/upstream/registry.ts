@@ -2,6 +2,7 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, Repository } from '../oci/reference.ts'
 import type { Actions } from './auth.ts'
+import type { Bandwidth } from './bandwidth.ts'
 import { headBlob, openBlob } from './blobs.ts'
 import { discard } from './body.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -23,6 +24,8 @@ export interface RegistryClientOptions {
   /** In the order in which they are to be tried; exactly one is authoritative. */
   readonly endpoints: readonly Endpoint[]
   readonly retry: Retry
+  /** What blobs share; absent: no limit. */
+  readonly bandwidth?: Bandwidth | undefined
   /** Whether nobody is given more than anyone: Larder has no credentials, and asks for none. */
   readonly isPublicOnly: boolean
   /** Lets go of what is not a connection. */
@@ -72,7 +75,9 @@ export class RegistryClient implements Registry {
     digest: Digest,
     options: RequestOptions & { readonly offset: number },
   ): Promise<RemoteBlob> {
-    return await this.#run(options, (one) => openBlob(one, repository, digest, options))
+    const { bandwidth } = this.#options
+    const blob = await this.#run(options, (one) => openBlob(one, repository, digest, options))
+    return bandwidth === undefined ? blob : { ...blob, ...bandwidth.limit(blob.body) }
   }
 
   async listTags(repository: Repository, options: RequestOptions): Promise<readonly string[]> {

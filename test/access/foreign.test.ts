@@ -12,7 +12,16 @@ import { type RecordedRequest, ScriptedServer } from '../support/scripted-server
 import { makeTempDir } from '../support/temp-dir.ts'
 import { LOOPBACK_CERT, LOOPBACK_KEY } from '../upstream/loopback-tls.ts'
 import { assertNowhere } from './canaries.ts'
-import { ANNA, as, basic, LARDER, type PutImage, startTenants, type Tenants } from './tenants.ts'
+import {
+  ANNA,
+  as,
+  basic,
+  LARDER,
+  type PutImage,
+  REFUSAL_MS,
+  startTenants,
+  type Tenants,
+} from './tenants.ts'
 
 /** Whose secret might go astray: the caller's, or Larder's own. */
 const WHOSE = {
@@ -92,9 +101,14 @@ for (const [whose, upstream] of Object.entries(WHOSE)) {
     await using stranger = await startStranger()
     await using site = await startTenants({ upstream })
     const put = site.put('team-a/app')
-    const link = `<http://localhost:${stranger.port}/v2/team-a/app/tags/list?last=v1>; rel="next"`
-    site.registry.script({ path: /tags\/list/ }, headers({ link }))
-    await askForAll(site, put)
+    for (const host of ['localhost', '127.0.0.1']) {
+      const next = `http://${host}:${stranger.port}/v2/team-a/app/tags/list?last=v1`
+      site.registry.script({ path: /tags\/list/ }, headers({ link: `<${next}>; rel="next"` }))
+      await askForAll(site, put)
+      site.registry.clearScripts()
+      // No list is fresh for longer.
+      site.clock.advance(REFUSAL_MS + 1)
+    }
     assert.equal(stranger.count(), 0)
   })
 }
@@ -159,6 +173,7 @@ test('the urls of a foreign layer are followed by nobody', async () => {
 test('a name that is not configured leads nowhere, in whatever form and place it is given', async () => {
   await using stranger = await startStranger()
   await using site = await startTenants()
+  site.put('team-a/app')
   const { port } = stranger
   for (const host of [
     `127.0.0.1:${port}`,
@@ -176,7 +191,8 @@ test('a name that is not configured leads nowhere, in whatever form and place it
     const ns = encodeURIComponent(host)
     const got = await site.app.get(`/v2/team-a/app/manifests/v1?ns=${ns}`, as(ANNA))
     assert.equal(got.status, 404, host)
-    await site.app.get(`/v2/${host}/team-a/app/manifests/v1`, as(ANNA))
+    const named = await site.app.get(`/v2/${host}/team-a/app/manifests/v1`, as(ANNA))
+    assert.ok(named.status >= 400, host)
   }
   // Nor does what a request says of itself.
   const lines = [

@@ -7,6 +7,8 @@ import { APP, codeOf, type Hub, startHub } from '../support/hub.ts'
 import { buildImage } from '../support/images.ts'
 import { SkippingClock } from '../support/skipping-clock.ts'
 
+/** As Docker Hub says it of its abuse limit. */
+const HUB_LIMIT = { errors: [{ code: 'TOOMANYREQUESTS', message: 'too many' }] }
 const THROTTLED = answer(429, { 'retry-after': '77' }, 'slow down')
 
 test('51 a registry that limits requests is answered for from the cache, and then left alone', async () => {
@@ -30,6 +32,30 @@ test('52 a registry that limits requests and nothing cached is 503 with Retry-Af
     assert.ok(seconds > 70 && seconds <= 77, String(seconds))
   }
   assert.equal(hub.registry.count(), 1)
+})
+
+test('52 while a registry that limits requests rests, what is cached flows on and misses wait for nothing', async () => {
+  for (const limit of [THROTTLED, answer(403, { 'retry-after': '77' }, HUB_LIMIT)]) {
+    const clock = new SkippingClock()
+    await using hub = await startHub({ upstream: { tags: ALWAYS }, app: { clock } })
+    await pullAll(hub)
+    hub.registry.forget()
+    hub.registry.script({}, limit)
+    const absent = `${APP}/manifests/absent`
+    assert.equal((await hub.app.get(absent)).status, 503)
+    assert.equal(hub.registry.count(), 1)
+    await pullAll(hub)
+    assertStale(hub, await hub.app.get(`${APP}/manifests/v1`))
+    const refused = await hub.app.get(absent)
+    assert.equal(refused.status, 503)
+    assert.match(String(refused.headers['retry-after']), /^7[67]$/)
+    assert.equal(hub.registry.count(), 1, 'it rests')
+    hub.registry.clearScripts()
+    clock.skip(77_000)
+    assert.equal((await hub.app.get(absent)).status, 404)
+    assert.equal(hub.registry.count(), 2)
+    assert.equal(await hub.app.metric('larder_upstream_up'), 1, 'a limit is no failure')
+  }
 })
 
 const FAILURES: readonly (readonly [string, Fault, number])[] = [
@@ -255,6 +281,23 @@ test('86 what the registry says of its quota is in the metrics and not in the an
   assert.equal(await hub.app.metric('larder_upstream_ratelimit_limit', { upstream }), 100)
   assert.equal(await hub.app.metric('larder_upstream_ratelimit_remaining', { upstream }), 75)
   assert.equal(await hub.app.metric('larder_upstream_ratelimit_window_seconds'), 21_600)
+})
+
+test('86 what the registry said of its quota is forgotten when its window has passed', async () => {
+  const clock = new SkippingClock()
+  await using hub = await startHub({ app: { clock } })
+  hub.registry.rateLimit = { limit: 100, remaining: 3, windowSeconds: 3_600 }
+  await hub.app.get(`${APP}/manifests/v1`)
+  const gauges = async () => {
+    const samples = await hub.app.samples()
+    return samples.filter(({ name }) => name.startsWith('larder_upstream_ratelimit_')).length
+  }
+  clock.skip(3_500_000)
+  assert.equal(await gauges(), 3)
+  clock.skip(100_000)
+  assert.equal(await gauges(), 0)
+  await hub.app.get(`${APP}/manifests/docker`)
+  assert.equal(await gauges(), 3)
 })
 
 async function pullAll({ app, index, image, blob }: Hub): Promise<void> {
