@@ -49,7 +49,7 @@ export class Retry {
     operation: (endpoint: E) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> {
-    const { clock, circuits, connectTimeoutMs, sleep } = this.#options
+    const { clock, circuits, connectTimeoutMs, observe, sleep, upstream } = this.#options
     const endsAt = clock.elapsed() + connectTimeoutMs * endpoints.length
     const errors = new Map<E, UpstreamError>()
     // Who has failed just now gets one try, so that a dead registry costs a miss no waiting.
@@ -57,7 +57,8 @@ export class Retry {
     let candidates = this.#inOrder(endpoints)
     for (let round = 0; ; round++) {
       for (const endpoint of candidates) {
-        const outcome = await this.#attempt(endpoint, operation, errors.size > 0)
+        if (errors.size > 0) observe.retry({ upstream })
+        const outcome = await this.#attempt(endpoint, operation, errors.has(endpoint))
         if ('value' in outcome) return outcome.value
         const { error } = outcome
         errors.set(endpoint, error)
@@ -90,7 +91,7 @@ export class Retry {
   async #attempt<E extends RetryEndpoint, T>(
     endpoint: E,
     operation: (endpoint: E) => Promise<T>,
-    isRetry: boolean,
+    isRepeated: boolean,
   ): Promise<{ readonly value: T } | { readonly error: UpstreamError }> {
     const { circuits, observe, upstream } = this.#options
     const admission = circuits.admit(endpoint.key)
@@ -98,7 +99,6 @@ export class Retry {
       observe.error({ upstream, reason: admission.reason })
       return { error: admission }
     }
-    if (isRetry) observe.retry({ upstream })
     try {
       const value = await operation(endpoint)
       this.#answered(endpoint, admission)
@@ -109,7 +109,7 @@ export class Retry {
         throw error
       }
       if (error.kind !== 'unknown') observe.error({ upstream, reason: error.reason })
-      if (isFailing(error)) this.#failed(endpoint, admission)
+      if (isFailing(error)) this.#failed(endpoint, admission, isRepeated)
       else this.#answered(endpoint, admission)
       return { error }
     }
@@ -120,9 +120,11 @@ export class Retry {
     admission.answered()
   }
 
-  #failed({ key }: RetryEndpoint, admission: Admission): void {
+  /** A question that is asked again is still one question: its retries do not open a circuit. */
+  #failed({ key }: RetryEndpoint, admission: Admission, isRepeated: boolean): void {
     this.#failing.pause(key)
-    admission.failed()
+    if (isRepeated) admission.abandoned()
+    else admission.failed()
   }
 
   #inOrder<E extends RetryEndpoint>(endpoints: readonly E[]): readonly E[] {
