@@ -108,6 +108,9 @@ function assertServed(journeys: readonly Journey[], who: readonly Passenger[]) {
   }
 }
 
+/** Longer than any run takes: what hangs is then a counterexample, with its seed. */
+const HANG_MS = 20_000
+
 test('an honest registry, however often it breaks off: everybody gets everything', async () => {
   const breaks = fc.array(manner, { minLength: 1, maxLength: 4 })
   const property = fc.asyncProperty(
@@ -131,7 +134,7 @@ test('an honest registry, however often it breaks off: everybody gets everything
       assert.equal(made.ingest.state, 'closed')
     },
   )
-  await fc.assert(property, runs(40))
+  await fc.assert(property, { ...runs(40), timeout: HANG_MS })
 })
 
 const lie = fc.constantFrom<(bytes: Buffer) => Buffer>(
@@ -216,7 +219,7 @@ test('a disk that refuses at any step: those who read get right bytes, nothing w
       if (!isReadBroken && !isBadPart) assert.equal(cut.length, 0, String(cut[0]?.error))
     },
   )
-  await fc.assert(property, runs(25))
+  await fc.assert(property, { ...runs(25), timeout: HANG_MS })
 })
 
 test('on a real disk: what is there afterwards is right or absent, and a second flight heals', async () => {
