@@ -146,7 +146,7 @@ export class Window {
 
   /** Forgets everything, to start again at 0. */
   async reset(): Promise<void> {
-    await this.#writing
+    await this.#settled()
     this.chunks.clear()
     this.#loads.clear()
     this.#received = 0
@@ -156,7 +156,7 @@ export class Window {
 
   /** Writes what is left and gives the file its final name. Readers may go on reading. */
   async commit(): Promise<void> {
-    await this.#writing
+    await this.#settled()
     await this.#attempt(async () => {
       await this.#appendUpTo(this.#received)
       // A file that has refused once lacks bytes, whatever its name says.
@@ -172,7 +172,7 @@ export class Window {
 
   /** The flight has failed, so no reader comes back: the part is kept to be resumed, or removed. */
   async abandon(isPartGood: boolean): Promise<void> {
-    await this.#writing
+    await this.#settled()
     const isKept = isPartGood && this.#isStored && this.#received > 0
     if (isKept) await this.#attempt(() => this.#appendUpTo(this.#received))
     await this.#attempt(() => this.#ingest?.[isKept ? 'close' : 'discard']())
@@ -191,11 +191,22 @@ export class Window {
     this.#writing = this.#writeWholeChunks().finally(() => {
       this.#writing = undefined
       this.#release()
+      // What came after its last look and before this line has started no writing of its own.
+      if (this.#hasWholeChunks()) this.#write()
     })
   }
 
+  /** Whole chunks wait for the disk. */
+  #hasWholeChunks(): boolean {
+    return this.#isStored && indexOf(this.#received) > indexOf(this.#written)
+  }
+
+  async #settled(): Promise<void> {
+    while (this.#writing !== undefined) await this.#writing
+  }
+
   async #writeWholeChunks(): Promise<void> {
-    while (this.#isStored && indexOf(this.#received) > indexOf(this.#written)) {
+    while (this.#hasWholeChunks()) {
       await this.#attempt(() => this.#appendUpTo(indexOf(this.#received) * CHUNK_BYTES))
       this.#release()
     }

@@ -271,3 +271,34 @@ test('whatever the order of writes and reads, every byte read is the byte writte
 test('chunks of a flight are chunks of the store', () => {
   assert.equal(CHUNK_BYTES, STORE_CHUNK_BYTES)
 })
+
+/** Found by a property test that hung once in some ten thousand runs. */
+test('what comes between the last look of a writing and its end is written, too', async () => {
+  for (let ticks = 0; ticks < 20; ticks++) {
+    const { bytes, ingest, window } = open(20 * MIB)
+    const append = ingest.append.bind(ingest)
+    const first = Promise.withResolvers<void>()
+    let isFirst = true
+    ingest.append = async (buffers) => {
+      if (isFirst) {
+        isFirst = false
+        await first.promise
+      }
+      await append(buffers)
+    }
+    window.append(bytes.subarray(0, MIB))
+    const landed = Promise.withResolvers<void>()
+    const step = ingest.append
+    ingest.append = async (buffers) => {
+      await step(buffers)
+      landed.resolve()
+    }
+    first.resolve()
+    await landed.promise
+    for (let i = 0; i < ticks; i++) await undefined
+    window.append(bytes.subarray(MIB))
+    if (window.isFull) await window.drained(AbortSignal.timeout(5_000))
+    await window.commit()
+    assert.deepEqual(ingest.committed, bytes)
+  }
+})
