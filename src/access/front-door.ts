@@ -8,6 +8,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { Attempts } from './attempts.ts'
 import { type AuthFailure, type Caller, Fingerprints, parseBasic } from './caller.ts'
 import { identifyCertificate } from './certificate.ts'
+import { challenge } from './challenge.ts'
 import type { Htpasswd } from './htpasswd.ts'
 
 /** Wrong passwords from one address. Each costs a bcrypt. */
@@ -80,7 +81,7 @@ export class FrontDoor {
     // No password opens this door, so none is asked for.
     if (htpasswd === undefined) throw denied()
     const basic = parseBasic(authorization)
-    if (basic === undefined) throw challenge()
+    if (basic === undefined) throw challenge('larder')
     const { username, password } = basic
     if (await htpasswd.remembers(username, password)) return username
     const isRight = await this.#logins
@@ -95,13 +96,8 @@ export class FrontDoor {
       })
     if (isRight) return username
     onFailure('password')
-    throw challenge()
+    throw challenge('larder')
   }
-}
-
-function challenge(): RegistryError {
-  const headers = { 'WWW-Authenticate': 'Basic realm="larder", charset="UTF-8"' }
-  return new RegistryError('UNAUTHORIZED', { headers })
 }
 
 function denied(): RegistryError {

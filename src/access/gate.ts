@@ -9,6 +9,7 @@ import type { CallerIdentity, Identity } from '../upstream/ports.ts'
 import type { Upstream } from '../upstream/routing.ts'
 import { Attempts } from './attempts.ts'
 import { type AuthFailure, type Caller, mayChallenge } from './caller.ts'
+import { challenge } from './challenge.ts'
 import { type Asked, prove, type Verdict } from './proof.ts'
 import { type Shown, Verdicts } from './verdicts.ts'
 
@@ -235,9 +236,4 @@ function shown(verdict: Verdict): Shown {
 
 function denied(): RegistryError {
   return new RegistryError('DENIED')
-}
-
-function challenge(realm: string): RegistryError {
-  const headers = { 'WWW-Authenticate': `Basic realm="${realm}", charset="UTF-8"` }
-  return new RegistryError('UNAUTHORIZED', { headers })
 }

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises'
 
 import httpProxy from 'http-proxy'
 
+import { challenge } from '../access/challenge.ts'
 import type { UpstreamConfig } from '../config/config.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Identity } from '../upstream/ports.ts'
@@ -198,9 +199,7 @@ function isEncrypted({ socket }: IncomingMessage): boolean {
 
 /** The registry's own challenge would send the caller's secret to a host of the registry's choosing. */
 function refused(mayChallenge: boolean, realm: string): RegistryError {
-  if (!mayChallenge) return new RegistryError('DENIED')
-  const headers = { 'WWW-Authenticate': `Basic realm="${realm}", charset="UTF-8"` }
-  return new RegistryError('UNAUTHORIZED', { headers })
+  return mayChallenge ? challenge(realm) : new RegistryError('DENIED')
 }
 
 /**

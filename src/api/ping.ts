@@ -1,5 +1,5 @@
 import { type Caller, mayChallenge } from '../access/caller.ts'
-import { RegistryError } from '../oci/errors.ts'
+import { challenge } from '../access/challenge.ts'
 import type { Upstreams } from '../upstream/routing.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -17,10 +17,7 @@ export function servePing(exchange: Exchange, caller: Caller, upstreams: Upstrea
     ({ config }) =>
       config.access === 'caller' && mayChallenge(caller, config) && (config.default || !isDocker),
   )
-  if (isWanted && caller.credential === undefined) {
-    const headers = { 'WWW-Authenticate': 'Basic realm="larder", charset="UTF-8"' }
-    throw new RegistryError('UNAUTHORIZED', { headers })
-  }
+  if (isWanted && caller.credential === undefined) throw challenge('larder')
   response.setHeader('Content-Type', 'application/json')
   response.setHeader('Content-Length', 2)
   response.writeHead(200)

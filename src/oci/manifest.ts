@@ -1,5 +1,5 @@
 import type { Descriptor, Platform } from './descriptor.ts'
-import { isDigest } from './digest.ts'
+import { type Digest, isDigest } from './digest.ts'
 import { RegistryError } from './errors.ts'
 import {
   DOCKER_SCHEMA1,
@@ -29,6 +29,13 @@ export interface Manifest {
   /** `artifactType`, else the config's media type: image-spec v1.1 "artifactType". */
   readonly artifactType: string | undefined
   readonly annotations: Readonly<Record<string, string>>
+}
+
+/** Content that a manifest lists. A size of -1 is unknown (Docker schema 1). */
+export interface Child {
+  readonly digest: Digest
+  readonly size: number
+  readonly kind: 'manifest' | 'blob'
 }
 
 /**
@@ -62,6 +69,20 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
     artifactType: artifactTypeOf(document, mediaType),
     annotations: annotationsOf(document['annotations']) ?? {},
   }
+}
+
+/** What an index of manifests keeps of one: its facts, without what it lists. */
+export function recordOf(digest: Digest, size: number, manifest: Manifest) {
+  const { mediaType, artifactType, annotations } = manifest
+  return { digest, size, mediaType, subject: manifest.subject?.digest, artifactType, annotations }
+}
+
+/** What a manifest lists. Its subject is not a child: it points the other way. */
+export function childrenOf(manifest: Manifest): Child[] {
+  return [
+    ...manifest.manifests.map(({ digest, size }): Child => ({ digest, size, kind: 'manifest' })),
+    ...manifest.blobs.map(({ digest, size }): Child => ({ digest, size, kind: 'blob' })),
+  ]
 }
 
 function parseDocument(bytes: Uint8Array): Record<string, unknown> {

@@ -2,9 +2,9 @@ import { LRUCache } from 'lru-cache'
 
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
-import { MAX_MANIFEST_BYTES, type Manifest } from '../oci/manifest.ts'
+import { childrenOf, MAX_MANIFEST_BYTES, type Manifest, recordOf } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
-import type { BlobStore, Catalog, Child, Place, TagRecord } from '../store/ports.ts'
+import type { BlobStore, Catalog, Place, TagRecord } from '../store/ports.ts'
 import type { Epochs } from './epochs.ts'
 import { keyPrefix } from './pull.ts'
 
@@ -82,10 +82,8 @@ export class Shelf {
   ): Promise<StoredManifest> {
     const { blobs, catalog, onStoreFailed, now } = this.#options
     const checkedAt = now()
-    const { mediaType, artifactType, annotations } = manifest
-    const stored = { digest, mediaType, bytes }
-    const subject = manifest.subject?.digest
-    const record = { digest, mediaType, size: bytes.length, subject, artifactType, annotations }
+    const stored = { digest, mediaType: manifest.mediaType, bytes }
+    const record = recordOf(digest, bytes.length, manifest)
     try {
       await blobs.put(digest, bytes)
       if (!this.#isCurrent(place, epoch)) return stored
@@ -145,13 +143,4 @@ export class Shelf {
 
 function keyOf(place: Place, reference: string): string {
   return `${keyPrefix(place)}${reference}`
-}
-
-function childrenOf(manifest: Manifest): Child[] {
-  const manifests = manifest.manifests.map(({ digest, size }) => ({ digest, size }))
-  const blobs = manifest.blobs.map(({ digest, size }) => ({ digest, size }))
-  return [
-    ...manifests.map((child) => ({ ...child, kind: 'manifest' as const })),
-    ...blobs.map((child) => ({ ...child, kind: 'blob' as const })),
-  ]
 }

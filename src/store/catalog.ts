@@ -1,6 +1,7 @@
 import type { Database } from 'better-sqlite3'
 
 import type { Digest } from '../oci/digest.ts'
+import type { Child } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { BlobRows } from './catalog/blobs.ts'
 import { type ListKind, ListRows } from './catalog/lists.ts'
@@ -11,7 +12,6 @@ import { TagRows } from './catalog/tags.ts'
 import type {
   Catalog,
   CatalogTotals,
-  Child,
   ListRecord,
   ManifestRecord,
   Member,

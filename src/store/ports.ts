@@ -3,6 +3,7 @@
  * touching `pull`: every method is one whole transaction and answers with a promise.
  */
 import type { Digest } from '../oci/digest.ts'
+import type { Child } from '../oci/manifest.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 
 /** Content-addressed bytes. What has its final name here was hashed to that name. */
@@ -64,13 +65,6 @@ export interface ManifestRecord {
   readonly subject: Digest | undefined
   readonly artifactType: string | undefined
   readonly annotations: Readonly<Record<string, string>>
-}
-
-/** What a manifest lists. A size of -1 is unknown (Docker schema 1). */
-export interface Child {
-  readonly digest: Digest
-  readonly size: number
-  readonly kind: 'manifest' | 'blob'
 }
 
 export interface TagRecord {

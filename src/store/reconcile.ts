@@ -2,10 +2,15 @@ import { setImmediate } from 'node:timers/promises'
 
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
-import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts'
+import {
+  childrenOf,
+  MAX_MANIFEST_BYTES,
+  type Manifest,
+  parseManifest,
+  recordOf,
+} from '../oci/manifest.ts'
 import { isManifestType } from '../oci/media-types.ts'
 import type { FoundBlob, SqliteCatalog } from './catalog.ts'
-import { childrenOf, recordOf } from './manifest-record.ts'
 import type { BlobStore } from './ports.ts'
 
 /** Files or rows looked at before other work gets its turn. */

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
+import type { Child } from '../../src/oci/manifest.ts'
 import { parseRepository, type Tag } from '../../src/oci/reference.ts'
-import type { Catalog, Child, ManifestRecord, Place } from '../../src/store/ports.ts'
+import type { Catalog, ManifestRecord, Place } from '../../src/store/ports.ts'
 
 /** A catalog of the test's own, gone at the end. */
 export interface TestCatalog extends AsyncDisposable {

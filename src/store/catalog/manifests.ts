@@ -1,7 +1,8 @@
 import type { Database, Statement } from 'better-sqlite3'
 
 import type { Digest } from '../../oci/digest.ts'
-import type { Child, ManifestRecord } from '../ports.ts'
+import type { Child } from '../../oci/manifest.ts'
+import type { ManifestRecord } from '../ports.ts'
 
 interface ManifestRow {
   readonly digest: Digest

@@ -1,7 +1,8 @@
 import type { Database, Statement } from 'better-sqlite3'
 
 import type { Digest } from '../../oci/digest.ts'
-import type { Child, Member } from '../ports.ts'
+import type { Child } from '../../oci/manifest.ts'
+import type { Member } from '../ports.ts'
 
 interface MemberKey {
   readonly repositoryId: number
