@@ -126,4 +126,41 @@ export const MIGRATIONS: readonly string[] = [
 
   create index confirmed_members_by_digest on members (digest, kind) where confirmed = 1;
   `,
+  `
+  -- When the registry answered, for the last time, that the tag is not there or not for us.
+  alter table tags add column refused_at integer;
+
+  -- The time of Larder's own clock when it was last written down: it never goes back.
+  create table clock (
+    id integer primary key check (id = 1),
+    at integer not null
+  ) strict;
+
+  create index blobs_by_use on blobs (last_used_at, digest);
+  create index blobs_by_check on blobs (verified_at, digest);
+  create index manifest_children_by_child on manifest_children (child);
+  create index members_by_digest on members (digest);
+  create index tags_by_digest on tags (digest);
+
+  -- What eviction must leave alone. The files under pins/ are the truth, this is their index.
+  create table pins (
+    id integer primary key,
+    upstream text not null,
+    -- A tag, a digest, or for a pattern the whole glob over repository:tag.
+    repository text not null,
+    reference text not null,
+    kind text not null check (kind in ('tag', 'digest', 'pattern')),
+    -- Who asked: manual, or the name of a preload job.
+    owner text not null,
+    -- What the reference means; null for a pattern.
+    digest text,
+    -- Whether the pin moves with its tag.
+    follows integer not null check (follows in (0, 1)),
+    created_at integer not null,
+    expires_at integer,
+    unique (upstream, repository, reference, owner)
+  ) strict;
+
+  create index pins_by_digest on pins (digest) where digest is not null;
+  `,
 ]

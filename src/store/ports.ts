@@ -71,6 +71,8 @@ export interface TagRecord {
   readonly digest: Digest
   /** Epoch milliseconds of the last time the registry said so. */
   readonly checkedAt: number
+  /** When it has answered since that the tag is not there, or not for us; epoch milliseconds. */
+  readonly refusedAt?: number | undefined
 }
 
 /** What a place is known to have. */

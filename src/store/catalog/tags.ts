@@ -22,8 +22,10 @@ export class TagRows {
     const where = 'where repository_id = :repositoryId and tag = :tag'
     this.#select = database.prepare(`select digest, checked_at as checkedAt from tags ${where}`)
     this.#upsert = database.prepare(
-      `insert into tags values (:repositoryId, :tag, :digest, :checkedAt)
-       on conflict do update set digest = excluded.digest, checked_at = excluded.checked_at`,
+      `insert into tags (repository_id, tag, digest, checked_at)
+       values (:repositoryId, :tag, :digest, :checkedAt)
+       on conflict do update set
+         digest = excluded.digest, checked_at = excluded.checked_at, refused_at = null`,
     )
     this.#delete = database.prepare(`delete from tags ${where}`)
     this.#list = database
