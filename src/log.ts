@@ -7,6 +7,9 @@ export type Logger = Pick<PinoLogger, 'debug' | 'info' | 'warn' | 'error'> & {
   child(fields: Record<string, unknown>): Logger
 }
 
+/** The root, whose level a reload may change: for its children too. */
+export type RootLogger = Logger & { setLevel(level: LogLevel): void }
+
 export interface LogOptions {
   readonly level: LogLevel | 'silent'
   readonly format: 'json' | 'text'
@@ -14,15 +17,27 @@ export interface LogOptions {
   readonly destination?: DestinationStream
 }
 
-export function createLogger({ level, format, destination }: LogOptions): Logger {
+export function createLogger({ level, format, destination }: LogOptions): RootLogger {
   const sink = destination ?? pino.destination({ fd: 2, sync: false })
+  // pino gives a child the level of its parent once, at its birth.
+  const children = new Set<WeakRef<PinoLogger>>()
   const options = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
+    onChild: (child: PinoLogger) => void children.add(new WeakRef(child)),
   }
-  return pino(options, format === 'json' ? sink : textStream(sink))
+  const root = pino(options, format === 'json' ? sink : textStream(sink))
+  const setLevel = (wanted: LogLevel) => {
+    root.level = wanted
+    for (const reference of children) {
+      const child = reference.deref()
+      if (child === undefined) children.delete(reference)
+      else child.level = wanted
+    }
+  }
+  return Object.assign(root, { setLevel })
 }
 
 /** `time LEVEL message key=value …`, for a person at a terminal. */

@@ -39,6 +39,8 @@ const ERROR_REASONS = [
   'digest_mismatch',
   'dns',
   'http_5xx',
+  'queue_full',
+  'queue_timeout',
   'reset',
   'size_mismatch',
   'throttled',
@@ -54,6 +56,10 @@ const DEFAULT_WINDOW_SECONDS = 21_600
 
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300]
 const FIRST_BYTE_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+/** From a minute to 30 days: a tag's usual `maxAge` and `staleIfError` are among them. */
+const TAG_AGE_SECONDS = [
+  60, 300, 900, 1_800, 3_600, 7_200, 21_600, 86_400, 259_200, 604_800, 2_592_000,
+]
 const RESPONSE_BYTES = Array.from({ length: 10 }, (_, power) => 1024 * 5 ** power)
 
 /** What is read at the moment of a scrape, because nobody keeps count of it. */
@@ -116,6 +122,12 @@ export class Metrics {
     ['handler'],
     RESPONSE_BYTES,
   )
+  readonly #tagAge = this.#histogram(
+    'tag_age_seconds',
+    'Since the registry last said what the tag means, of each tag that is answered',
+    ['upstream', 'result'],
+    TAG_AGE_SECONDS,
+  )
   readonly #inFlight = this.#gauge('http_requests_in_flight', 'Requests being answered', [
     'handler',
   ])
@@ -150,6 +162,11 @@ export class Metrics {
   readonly #up = this.#gauge(
     'upstream_up',
     '0 from repeated failures of all endpoints until one answers',
+    ['upstream'],
+  )
+  readonly #waiting = this.#gauge(
+    'upstream_waiting',
+    'Requests that wait because as many are under way as the upstream is asked at once',
     ['upstream'],
   )
   readonly #tokens = this.#counter('upstream_token_requests_total', 'Tokens asked for', [
@@ -192,6 +209,17 @@ export class Metrics {
     'operation',
   ])
 
+  readonly #reloadOk = this.#gauge(
+    'config_last_reload_successful',
+    '1 when the configuration was read as it is now in the file, 0 when that could not be used',
+    [],
+  )
+  readonly #reloadedAt = this.#gauge(
+    'config_last_reload_success_timestamp_seconds',
+    'When the configuration in use was read',
+    [],
+  )
+
   readonly #inflightFetches = this.#gauge('inflight_fetches', 'Downloads under way', ['upstream'])
   readonly #storeGauges: Readonly<Record<keyof StoreReadings, Gauge>> = {
     bytes: this.#gauge('store_bytes', 'Bytes of content on disk', []),
@@ -221,6 +249,13 @@ export class Metrics {
       1,
     )
     this.initialize(upstreams)
+    this.reloaded(true)
+  }
+
+  /** The configuration was read, and is in use or not. */
+  reloaded(isInUse: boolean): void {
+    this.#reloadOk.set(isInUse ? 1 : 0)
+    if (isInUse) this.#reloadedAt.set(Date.now() / 1000)
   }
 
   /** Series start at 0, so that `rate()` sees the first event. */
@@ -231,8 +266,10 @@ export class Metrics {
         for (const source of ['cache', 'upstream']) this.#served.inc({ upstream, type, source }, 0)
         this.#fetched.inc({ upstream, type, reason: 'pull' }, 0)
       }
+      this.#fetched.inc({ upstream, type: 'manifest', reason: 'revalidate' }, 0)
       this.#throttled.inc({ upstream }, 0)
       this.circuit({ upstream, state: 'closed' })
+      this.waiting({ upstream, count: 0 })
       for (const reason of ERROR_REASONS) this.#upstreamErrors.inc({ upstream, reason }, 0)
     }
     for (const kind of AUTH_FAILURES) this.#authFailures.inc({ kind }, 0)
@@ -250,6 +287,10 @@ export class Metrics {
 
   fetched(upstream: string, type: PullType, reason: FetchReason, bytes: number): void {
     this.#fetched.inc({ upstream, type, reason }, bytes)
+  }
+
+  tagAge(upstream: string, result: PullResult, seconds: number): void {
+    this.#tagAge.observe({ upstream, result }, seconds)
   }
 
   httpStarted(handler: string): void {
@@ -331,6 +372,10 @@ export class Metrics {
       this.#circuit.set({ upstream, state: one }, one === state ? 1 : 0)
     }
     this.#up.set({ upstream }, state === 'closed' ? 1 : 0)
+  }
+
+  waiting({ upstream, count }: { upstream: string; count: number }): void {
+    this.#waiting.set({ upstream }, count)
   }
 
   token({ upstream, result }: { upstream: string; result: 'cached' | 'fetched' | 'error' }): void {

@@ -25,10 +25,11 @@ const MAY_IMPORT: Readonly<Record<string, Rule>> = {
     values: ['access', 'pull', 'oci'],
     types: ['upstream', 'config', 'log', 'metrics', 'store'],
   },
-  admin: { values: [], types: ['api', 'metrics'] },
+  admin: { values: ['access', 'config', 'oci'], types: ['api', 'log', 'metrics'] },
   log: { values: [], types: ['config'] },
   metrics: { values: [], types: [] },
   listener: { values: [], types: ['config'] },
+  'steady-clock': { values: [], types: ['upstream'] },
 }
 
 /** Rooms that put everything together. */
@@ -42,8 +43,9 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   express: ['api/server.ts', 'admin'],
   helmet: ['admin'],
   undici: ['upstream'],
+  'p-queue': ['upstream'],
   pino: ['log.ts'],
-  zod: ['config'],
+  zod: ['config', 'admin'],
   yaml: ['config', 'cli/config.ts', 'upstream'],
   commander: ['cli'],
   bcryptjs: ['access'],

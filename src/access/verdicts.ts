@@ -24,6 +24,7 @@ export class Verdicts {
   readonly #monotonic: () => number
   readonly #remembered = new LRUCache<string, Remembered>({ max: MAX_VERDICTS })
   readonly #asking = new Map<string, Promise<Verdict>>()
+  #cleared = 0
 
   /** @param monotonic milliseconds that a jump of the wall clock does not move */
   constructor(monotonic: () => number) {
@@ -66,8 +67,11 @@ export class Verdicts {
     return isGood ? 'granted' : 'refused'
   }
 
+  /** What is being asked now is answered to whoever asked, and neither joined nor remembered. */
   clear(): void {
+    this.#cleared++
     this.#remembered.clear()
+    this.#asking.clear()
   }
 
   #begin(
@@ -76,7 +80,9 @@ export class Verdicts {
     as: Identity,
     question: () => Promise<Shown>,
   ): Promise<Verdict> {
-    const mine = this.#answer(place, as, question).finally(() => this.#asking.delete(key))
+    const mine = this.#answer(place, as, question).finally(() => {
+      if (this.#asking.get(key) === mine) this.#asking.delete(key)
+    })
     this.#asking.set(key, mine)
     return mine
   }
@@ -84,7 +90,9 @@ export class Verdicts {
   async #answer(place: Place, as: Identity, question: () => Promise<Shown>): Promise<Verdict> {
     // A right lasts from when it was asked for: it may be withdrawn while the answer is on its way.
     const at = this.#monotonic()
+    const cleared = this.#cleared
     const { verdict, lifetimeMs } = await question()
+    if (cleared !== this.#cleared) return verdict
     this.#remembered.set(keyOf(place, as), { verdict, at, until: at + lifetimeMs })
     return verdict
   }

@@ -1,4 +1,4 @@
-import express, { type Express } from 'express'
+import express, { type Express, type RequestHandler } from 'express'
 import helmet from 'helmet'
 
 import type { Probes } from '../api/probes.ts'
@@ -7,10 +7,12 @@ import type { Metrics } from '../metrics.ts'
 export interface AdminOptions {
   readonly probes: Probes
   readonly metrics: Metrics
+  /** What answers below `/api/v1`. */
+  readonly api?: RequestHandler
 }
 
-/** The operators' listener: what a scraper and a supervisor ask for. */
-export function createAdmin({ probes, metrics }: AdminOptions): Express {
+/** The operators' listener: what a scraper, a supervisor and an operator ask for. */
+export function createAdmin({ probes, metrics, api }: AdminOptions): Express {
   const app = express()
   app.disable('etag')
   app.use(helmet())
@@ -19,6 +21,7 @@ export function createAdmin({ probes, metrics }: AdminOptions): Express {
     response.setHeader('Content-Type', metrics.contentType)
     response.send(body)
   })
+  if (api !== undefined) app.use('/api/v1', api)
   app.use((request, response) => {
     if (probes.answers(request, response)) return
     response.status(404).json({ error: 'not found' })

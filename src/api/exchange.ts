@@ -70,8 +70,8 @@ export class Exchange {
     this.#outcome = outcome
     this.#result = result
     this.#onPulled?.(outcome)
-    this.response.setHeader('Cache-Status', CACHE_STATUS[result])
-    if (ageSeconds !== undefined) this.response.setHeader('Age', ageSeconds)
+    this.response.setHeader('Cache-Status', cacheStatusOf(outcome))
+    if (ageSeconds !== undefined) this.#isOfAge(ageSeconds, result)
     if (warning !== undefined) {
       this.#problem = warning
       this.response.setHeader(
@@ -79,6 +79,13 @@ export class Exchange {
         `299 - "served stale: ${warning.replace(/[^ -~]|["\\]/g, ' ')}"`,
       )
     }
+  }
+
+  #isOfAge(seconds: number, result: PullResult): void {
+    this.response.setHeader('Age', seconds)
+    const upstream = this.#target?.upstream.config.name
+    if (upstream === undefined || this.#handler !== 'manifest') return
+    this.#options.metrics.tagAge(upstream, result, seconds)
   }
 
   /** Who wants to be told as soon as it is known how the answer comes about. */
@@ -147,6 +154,8 @@ export class Exchange {
         reference: this.#reference,
         status,
         result: this.#result,
+        age: this.#outcome?.ageSeconds,
+        stale: this.#outcome?.staleSeconds,
         bytes: this.#bytes,
         ms: Math.round(seconds * 1e6) / 1e3,
         ...(writableFinished ? {} : { unfinished: true }),
@@ -157,7 +166,14 @@ export class Exchange {
   }
 }
 
-/** RFC 9211. */
+/** RFC 9211; §2.5: what is stale has a negative `ttl`. */
+function cacheStatusOf({ result, staleSeconds, isRefreshing }: Outcome): string {
+  const [cache, handling, ...details] = CACHE_STATUS[result].split('; ')
+  const ttl = staleSeconds === undefined ? [] : [`ttl=-${staleSeconds}`]
+  const refreshing = isRefreshing === true ? ['detail=refreshing'] : []
+  return [cache, handling, ...ttl, ...details, ...refreshing].join('; ')
+}
+
 const CACHE_STATUS: Readonly<Record<PullResult, string>> = {
   hit: 'larder; hit',
   miss: 'larder; fwd=miss; stored',

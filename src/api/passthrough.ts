@@ -16,7 +16,8 @@ import type { Route } from './route.ts'
 export type WriteRoute = Extract<Route, { kind: 'manifest' | 'blob' | 'upload' }>
 
 export interface PassthroughOptions {
-  readonly upstreams: Upstreams
+  /** Those that are configured now. */
+  readonly upstreams: () => Upstreams
   /** Told before the registry is. */
   readonly onChanging: (target: Target) => void
   /** Told before the caller is, so that nobody can read what is no longer true. */
@@ -57,13 +58,20 @@ const ANSWER_HEADERS = [
  */
 export class Passthrough {
   readonly #options: PassthroughOptions
-  readonly #agents = new Map<string, HttpAgent>()
+  readonly #agents = new Map<UpstreamConfig, HttpAgent>()
   readonly #waiting = new WeakMap<IncomingMessage, (answer: IncomingMessage) => void>()
   readonly #proxy = httpProxy.createProxyServer({ selfHandleResponse: true, xfwd: false })
 
   constructor(options: PassthroughOptions) {
     this.#options = options
     this.#proxy.on('proxyRes', (answer, request) => this.#waiting.get(request)?.(answer))
+  }
+
+  /** Other upstreams are configured now. What is on its way through an old one goes on. */
+  retain(configs: ReadonlySet<UpstreamConfig>): void {
+    for (const config of this.#agents.keys()) {
+      if (!configs.has(config)) this.#agents.delete(config)
+    }
   }
 
   close(): void {
@@ -126,7 +134,7 @@ export class Passthrough {
 
   /** A mount names its source as the caller sees it; a blob of another registry cannot be mounted. */
   #mountSource(target: Target, from: string, admitTo: (source: Target) => void): string {
-    const source = this.#options.upstreams.resolve(target.namespace, from)
+    const source = this.#options.upstreams().resolve(target.namespace, from)
     if (source.upstream !== target.upstream) return from
     admitTo(source)
     return source.repository
@@ -176,9 +184,10 @@ export class Passthrough {
     else await pipeline(answer, response)
   }
 
-  #agentOf({ name, url, caFile, clientCertFile, clientKeyFile }: UpstreamConfig): HttpAgent {
-    const known = this.#agents.get(name)
+  #agentOf(config: UpstreamConfig): HttpAgent {
+    const known = this.#agents.get(config)
     if (known !== undefined) return known
+    const { url, caFile, clientCertFile, clientKeyFile } = config
     const read = (file: string | undefined) => file && readFileSync(file)
     const agent = url.startsWith('https:')
       ? new HttpsAgent({
@@ -188,7 +197,7 @@ export class Passthrough {
           key: read(clientKeyFile),
         })
       : new HttpAgent({ keepAlive: true })
-    this.#agents.set(name, agent)
+    this.#agents.set(config, agent)
     return agent
   }
 }

@@ -24,9 +24,14 @@ import { servePing } from './ping.ts'
 import type { Probes } from './probes.ts'
 import { type Address, parseRoute, type Route } from './route.ts'
 
-export interface ApiOptions {
+/** What a reload exchanges. A request keeps what it began with. */
+export interface Entry {
   readonly upstreams: Upstreams
   readonly frontDoor: FrontDoor
+}
+
+export interface ApiOptions {
+  readonly entry: () => Entry
   readonly gate: Gate
   readonly manifests: Manifests
   readonly blobs: Blobs
@@ -71,16 +76,17 @@ async function answer(
 }
 
 async function serve(options: ApiOptions, exchange: Exchange, route: Route): Promise<void> {
-  const caller = await options.frontDoor.enter(exchange.request)
+  const { upstreams, frontDoor } = options.entry()
+  const caller = await frontDoor.enter(exchange.request)
   if (route.kind === 'ping') {
     refuseWrites(exchange, false)
-    return servePing(exchange, caller, options.upstreams)
+    return servePing(exchange, caller, upstreams)
   }
-  const target = resolve(options, exchange, route.address)
+  const target = resolve(upstreams, options.logger, exchange, route.address)
   exchange.aimedAt(target, referenceOf(route))
   const { config } = target.upstream
   const admitTo = ({ upstream, repository }: Target) =>
-    options.frontDoor.admit(caller, `${upstream.config.name}/${repository}`)
+    frontDoor.admit(caller, `${upstream.config.name}/${repository}`)
   admitTo(target)
   if (isWrite(exchange) || route.kind === 'upload') {
     const { as, writeRoute } = write(exchange, target, route, caller.credential)
@@ -93,7 +99,12 @@ async function serve(options: ApiOptions, exchange: Exchange, route: Route): Pro
 }
 
 /** What is configured is for the operator to know: the caller is told only what is not. */
-function resolve({ upstreams, logger }: ApiOptions, exchange: Exchange, address: Address): Target {
+function resolve(
+  upstreams: Upstreams,
+  logger: Logger,
+  exchange: Exchange,
+  address: Address,
+): Target {
   try {
     return upstreams.resolve(address.ns, address.name)
   } catch (error) {

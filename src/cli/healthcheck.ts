@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 
 import { loadConfig } from '../config/load.ts'
+import { adminUrlOf } from './admin-url.ts'
 import { ExitError } from './exit.ts'
 
 const TIMEOUT_MS = 4_000
@@ -26,7 +27,5 @@ export function healthcheckCommand(): Command {
 async function adminUrl(file: string | undefined): Promise<string> {
   const options = { env: process.env, cwd: process.cwd() }
   const { config } = await loadConfig(file === undefined ? options : { ...options, file })
-  const { host, port } = config.server.adminListen
-  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+  return adminUrlOf(config)
 }

@@ -17,6 +17,12 @@ const COMMANDS: readonly {
     load: async (version) => (await import('./upstreams.ts')).upstreamsCommand(version),
   },
   { name: 'config', load: async () => (await import('./config.ts')).configCommand() },
+  { name: 'pin', load: async () => (await import('./pin.ts')).pinCommand() },
+  { name: 'unpin', load: async () => (await import('./unpin.ts')).unpinCommand() },
+  { name: 'purge', load: async () => (await import('./purge.ts')).purgeCommand() },
+  { name: 'gc', load: async () => (await import('./gc.ts')).gcCommand() },
+  { name: 'verify', load: async () => (await import('./verify.ts')).verifyCommand() },
+  { name: 'reload', load: async () => (await import('./reload.ts')).reloadCommand() },
   {
     name: 'healthcheck',
     load: async () => (await import('./healthcheck.ts')).healthcheckCommand(),
@@ -28,8 +34,8 @@ const COMMANDS: readonly {
 ]
 
 /**
- * @returns the exit code: 0 ok, 1 failure, 2 usage or configuration, 5 upstream or credentials,
- *   75 data directory in use
+ * @returns the exit code: 0 ok, 1 failure, 2 usage or configuration, 3 partial, 4 integrity,
+ *   5 upstream or credentials, 6 not found, 75 data directory in use
  */
 export async function run(argv: readonly string[]): Promise<number> {
   const version = readVersion()

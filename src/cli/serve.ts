@@ -1,7 +1,8 @@
+import { resolve } from 'node:path'
 import { Command } from 'commander'
-
-import { startApp } from '../app.ts'
-import { loadConfig } from '../config/load.ts'
+import type { ConfigSource } from '../app/options.ts'
+import { type App, startApp } from '../app.ts'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem } from '../config/problems.ts'
 import { createLogger } from '../log.ts'
 import { DataDirectoryError, DataDirectoryInUseError, NewerSchemaError } from '../store/errors.ts'
@@ -34,8 +35,12 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
   const { config } = loaded
   const logger = createLogger(config.log)
   for (const warning of loaded.warnings) logger.warn(formatProblem(warning))
+  let app: App | undefined
+  let wasHungUp = false
   const signals = new Signals(() => {
-    logger.warn('the configuration is read at the start only: restart to change it')
+    // What comes during the start may be about a file that was read already.
+    if (app === undefined) wasHungUp = true
+    else void app.reload()
   })
   const options = {
     config,
@@ -43,8 +48,9 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
     version: version.larder,
     proxyEnvironment: proxyEnvironment(env),
     programs: { environment: programEnvironment(env) },
+    source: sourceOf(loaded),
   }
-  const app = await startApp(options).catch((error: unknown) => {
+  app = await startApp(options).catch((error: unknown) => {
     throw toExitError(error)
   })
   logger.info(
@@ -58,12 +64,25 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
     'listening',
   )
   logger.info({ signal: await signals.stopping }, 'draining')
+  const running = app
+  if (wasHungUp) void running.reload()
   signals.hurried.then((signal) => {
     logger.warn({ signal }, 'stopping now')
-    app.hurry()
+    running.hurry()
   }, logger.error)
-  await app.close()
+  await running.close()
   logger.info('stopped')
+}
+
+function sourceOf({ file, stamp }: LoadedConfig): ConfigSource {
+  const { env } = process
+  const cwd = process.cwd()
+  return {
+    // A file that has gone is not the same as none: that would be the built-in defaults.
+    load: () => loadConfig({ ...(file === undefined ? {} : { file }), env, cwd }),
+    file: file === undefined ? undefined : resolve(cwd, file),
+    stamp,
+  }
 }
 
 /** One line for what an operator can mend. */

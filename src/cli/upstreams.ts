@@ -12,6 +12,7 @@ import { createWalk, type RegistryDependencies } from '../upstream/factory.ts'
 import type { Step, WalkTarget } from '../upstream/walk-step.ts'
 import { ExitError } from './exit.ts'
 import { programEnvironment, proxyEnvironment } from './process-environment.ts'
+import { toColumns } from './table.ts'
 import type { Version } from './version.ts'
 
 /** Usage or configuration. */
@@ -120,6 +121,7 @@ function openWalk(config: UpstreamConfig, version: string, { env }: Surroundings
       error: nothing,
       retry: nothing,
       circuit: nothing,
+      waiting: nothing,
       token: nothing,
       credentialExpiry: nothing,
     },
@@ -141,18 +143,6 @@ function openWalk(config: UpstreamConfig, version: string, { env }: Surroundings
 function formatStep({ step, ok, detail, advice }: Step): string {
   const line = `${(ok ? 'ok' : 'FAILED').padEnd(6)}  ${step.padEnd(10)}  ${detail}`
   return advice === undefined ? line : `${line}: ${advice}`
-}
-
-function toColumns(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  )
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  )
 }
 
 async function load(file: string | undefined, { env, cwd }: Surroundings): Promise<Config> {

@@ -3,7 +3,14 @@ import { isDeepStrictEqual } from 'node:util'
 
 import { parseMatch } from './addresses.ts'
 import type { ResolveFile } from './compile.ts'
-import type { CredentialConfig, TagRule, UpstreamConfig, UpstreamLimits } from './config.ts'
+import type {
+  CredentialConfig,
+  PullPolicy,
+  Refresh,
+  TagRule,
+  UpstreamConfig,
+  UpstreamLimits,
+} from './config.ts'
 import { BUILT_IN_TAGS, DEFAULT_VALUES } from './defaults.ts'
 import { bytesOf, durationMsOf } from './units.ts'
 import type { CredentialInput, TagRuleInput, UpstreamInput } from './upstream-schema.ts'
@@ -12,6 +19,7 @@ import { normalizeUrl } from './urls.ts'
 /** @param upstream with `defaults` merged into it */
 export function compileUpstream(upstream: UpstreamInput, resolveFile: ResolveFile): UpstreamConfig {
   const { caFile, clientCertFile, clientKeyFile } = upstream
+  const refresh = upstream.refresh ?? DEFAULT_VALUES.refresh
   return {
     name: upstream.name,
     match: (upstream.match ?? [upstream.name]).map((text) => parseMatch(text) ?? text),
@@ -24,7 +32,10 @@ export function compileUpstream(upstream: UpstreamInput, resolveFile: ResolveFil
         resolveFile(['credentials', index, ...path], file),
       ),
     ),
-    tags: withBuiltInTags((upstream.tags ?? []).map(compileTagRule)),
+    tags: withBuiltInTags(
+      (upstream.tags ?? []).map((rule) => compileTagRule(rule, refresh)),
+      refresh,
+    ),
     staleIfErrorMs: durationMsOf(upstream.staleIfError ?? DEFAULT_VALUES.staleIfError),
     staleGrantMs: durationMsOf(upstream.staleGrant ?? DEFAULT_VALUES.staleGrant),
     repositories: {
@@ -81,18 +92,32 @@ function compileCredential(
 }
 
 /** Without `pullPolicy`: what Kubernetes infers from the tag. */
-function compileTagRule({ match, repository, pullPolicy, maxAge }: TagRuleInput): TagRule {
+function compileTagRule(rule: TagRuleInput, upstreamRefresh: Refresh): TagRule {
+  const { match, repository, pullPolicy, maxAge } = rule
   const policy = pullPolicy ?? (match === 'latest' ? 'Always' : 'IfNotPresent')
   const maxAgeMs = {
     Always: 0,
     IfNotPresent: durationMsOf(maxAge ?? DEFAULT_VALUES.maxAge),
     Never: Number.POSITIVE_INFINITY,
   }[policy]
-  return { match, repository: repository ?? '**', pullPolicy: policy, maxAgeMs }
+  const refresh = refreshOf(policy, rule.refresh ?? upstreamRefresh)
+  return { match, repository: repository ?? '**', pullPolicy: policy, maxAgeMs, refresh }
+}
+
+/** Always asks first and Never does not ask, whatever is said. */
+function refreshOf(policy: PullPolicy, said: Refresh): Refresh {
+  return policy === 'IfNotPresent' ? said : 'blocking'
 }
 
 /** A printed configuration has them already, and loads as what it was printed from. */
-function withBuiltInTags(tags: readonly TagRule[]): readonly TagRule[] {
+function withBuiltInTags(tags: readonly TagRule[], refresh: Refresh): readonly TagRule[] {
   const ending = tags.slice(-BUILT_IN_TAGS.length)
-  return isDeepStrictEqual(ending, BUILT_IN_TAGS) ? tags : [...tags, ...BUILT_IN_TAGS]
+  // They match every tag, so that with another `refresh` they are the last two as well.
+  const plain = ending.map((rule) => ({ ...rule, refresh: DEFAULT_VALUES.refresh }))
+  if (isDeepStrictEqual(plain, BUILT_IN_TAGS)) return tags
+  const added = BUILT_IN_TAGS.map((rule) => ({
+    ...rule,
+    refresh: refreshOf(rule.pullPolicy, refresh),
+  }))
+  return [...tags, ...added]
 }

@@ -73,13 +73,21 @@ function compileAuth(
 }
 
 function compileStorage(storage: ConfigInput['storage'], resolveFile: ResolveFile): StorageConfig {
-  const unusedForMs = durationMsOf(storage?.unusedFor ?? DEFAULT_VALUES.unusedFor)
   return {
     path: resolveFile(['storage', 'path'], storage?.path ?? DEFAULT_VALUES.storagePath),
     maxSize: spaceOf(storage?.maxSize ?? DEFAULT_VALUES.maxSize),
     minFree: spaceOf(storage?.minFree ?? DEFAULT_VALUES.minFree),
-    unusedForMs: Number.isFinite(unusedForMs) ? unusedForMs : undefined,
+    unusedForMs: periodMsOf(storage?.unusedFor ?? DEFAULT_VALUES.unusedFor),
+    scrub: {
+      everyMs: periodMsOf(storage?.scrub?.every ?? DEFAULT_VALUES.scrubEvery),
+      bytesPerSecond: bytesOf(storage?.scrub?.rate ?? DEFAULT_VALUES.scrubRate),
+    },
   }
+}
+
+/** Milliseconds; `never` is `undefined`. */
+function periodMsOf(text: string): number | undefined {
+  return text === 'never' ? undefined : durationMsOf(text)
 }
 
 function compileJob(job: PreloadInput, resolveFile: ResolveFile): PreloadJob {

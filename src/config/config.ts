@@ -57,6 +57,15 @@ export interface StorageConfig {
   readonly minFree: Space
   /** `undefined`: content is not removed for being unused. */
   readonly unusedForMs: number | undefined
+  readonly scrub: ScrubConfig
+}
+
+/** How stored blobs are hashed again in the background. */
+export interface ScrubConfig {
+  /** How long after its last check a blob is checked again; `undefined`: never. */
+  readonly everyMs: number | undefined
+  /** How fast blobs are read for it. */
+  readonly bytesPerSecond: number
 }
 
 /** Who may read what an upstream's credentials can read. */
@@ -106,6 +115,9 @@ export interface UpstreamLimits {
 /** Kubernetes' words. */
 export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never'
 
+/** What a tag's pull does when its last check is too old: answer at once, or ask first. */
+export type Refresh = 'background' | 'blocking'
+
 export interface TagRule {
   /** A glob over the tag. */
   readonly match: string
@@ -114,6 +126,8 @@ export interface TagRule {
   readonly pullPolicy: PullPolicy
   /** For IfNotPresent: how old a tag's last check may be. `Infinity`: never checked again. */
   readonly maxAgeMs: number
+  /** For IfNotPresent, once older than `maxAgeMs`; with any other policy `blocking`. */
+  readonly refresh: Refresh
 }
 
 /** Where Larder's own credentials come from. `path` limits each to `host/path` prefixes. */

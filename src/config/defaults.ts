@@ -13,8 +13,14 @@ export function builtInUpstreams(): UpstreamInput[] {
 
 /** At the end of every upstream's tag rules: what Kubernetes infers from the tag. */
 export const BUILT_IN_TAGS: readonly TagRule[] = [
-  { match: 'latest', repository: '**', pullPolicy: 'Always', maxAgeMs: 0 },
-  { match: '*', repository: '**', pullPolicy: 'IfNotPresent', maxAgeMs: 3_600_000 },
+  { match: 'latest', repository: '**', pullPolicy: 'Always', maxAgeMs: 0, refresh: 'blocking' },
+  {
+    match: '*',
+    repository: '**',
+    pullPolicy: 'IfNotPresent',
+    maxAgeMs: 3_600_000,
+    refresh: 'blocking',
+  },
 ]
 
 /** In the units of the file, so that they read as the documentation has them. */
@@ -28,8 +34,11 @@ export const DEFAULT_VALUES = {
   maxSize: '100GiB',
   minFree: '5%',
   unusedFor: 'never',
+  scrubEvery: '30d',
+  scrubRate: '32MiB',
   chunkCache: '256MiB',
   maxAge: '1h',
+  refresh: 'blocking',
   staleIfError: '7d',
   staleGrant: '0s',
   connections: 16,

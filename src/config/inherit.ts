@@ -22,9 +22,18 @@ export function inheritDefaults(
 
 /**
  * Where the value was written that `path` (`upstreams.0.limits.connections`) has after merging:
- * there, or under `defaults`.
+ * there, or under `defaults`. A tag rule takes its upstream's `refresh`.
  */
 export function writtenAt(data: unknown, path: Path): Path {
+  const own = mergedAt(data, path)
+  const [root, index, key, , part] = path
+  const isInherited = root === 'upstreams' && index !== undefined && key === 'tags'
+  if (!isInherited || part !== 'refresh' || isSaid(valueAt(data, own))) return own
+  const upstream = mergedAt(data, [root, index, part])
+  return isSaid(valueAt(data, upstream)) ? upstream : own
+}
+
+function mergedAt(data: unknown, path: Path): Path {
   const [root, index, key, ...rest] = path
   if (root !== 'upstreams' || index === undefined || key === undefined) return path
   const [own, step] = MERGED.includes(String(key))

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
 import { compileConfig } from './compile.ts'
@@ -7,10 +7,18 @@ import { type ConfigDocument, parseConfigDocument } from './document.ts'
 import { type Environment, type Overlay, overlayEnvironment } from './environment.ts'
 import { writtenAt } from './inherit.ts'
 import { type Origin, originAt, originsOf, variableAt } from './origins.ts'
-import { ConfigError, compareProblems, formatPath, type Problem } from './problems.ts'
+import {
+  ConfigError,
+  compareProblems,
+  formatPath,
+  formatProblem,
+  type Path,
+  type Problem,
+} from './problems.ts'
 import { findBreaches } from './rules.ts'
 import type { ConfigInput } from './schema.ts'
 import { findMisfits, type Misfit } from './shape.ts'
+import { type FileStamp, stampOf } from './stamp.ts'
 import { findWarnings } from './warnings.ts'
 
 export interface LoadOptions {
@@ -25,10 +33,14 @@ export interface LoadedConfig {
   readonly config: Config
   /** As it was found; `undefined`: built-in defaults. */
   readonly file: string | undefined
+  /** Of the file as it was read; any later change has another. */
+  readonly stamp: FileStamp | undefined
   /** Where each value of the printed configuration comes from, by its dotted path. */
   readonly origins: ReadonlyMap<string, Origin>
   /** Accepted, but noteworthy. */
   readonly warnings: readonly Problem[]
+  /** Says something of the value at `path`, with the place where it was written, if it was. */
+  locate(path: Path, message: string): Problem
 }
 
 const DEFAULT_FILE = './config/larder.yaml'
@@ -54,15 +66,21 @@ export async function loadConfig({ file: named, env, cwd }: LoadOptions): Promis
   const config = compileConfig(data as ConfigInput, (path, name) =>
     resolve(originAt(data, overlay.variables, path) === 'file' ? directory : cwd, name),
   )
-  const warnings: Problem[] = []
-  findWarnings(config, (path, message) => {
-    warnings.push(toProblem({ path: writtenAt(data, path), message, isKey: false }))
+  const locate = (path: Path, message: string) =>
+    toProblem({ path: writtenAt(data, path), message, isKey: false })
+  // What stands under `defaults` is said once, not once an upstream.
+  const warnings = new Map<string, Problem>()
+  findWarnings(config, data, (path, message) => {
+    const problem = locate(path, message)
+    warnings.set(formatProblem(problem), problem)
   })
   return {
     config,
     file: source?.file,
+    stamp: source?.stamp,
     origins: originsOf(config, data, overlay.variables),
-    warnings: warnings.sort(compareProblems),
+    warnings: [...warnings.values()].sort(compareProblems),
+    locate,
   }
 }
 
@@ -84,21 +102,30 @@ function createLocator(
 interface Source {
   readonly file: string
   readonly text: string
+  readonly stamp: FileStamp
 }
 
 async function readSource(named: string | undefined, cwd: string): Promise<Source | undefined> {
   const file = named ?? DEFAULT_FILE
-  const bytes = await readFile(resolve(cwd, file)).catch((cause: NodeJS.ErrnoException) => {
+  const found = await readStamped(resolve(cwd, file)).catch((cause: NodeJS.ErrnoException) => {
     if (named === undefined && cause.code === 'ENOENT') return undefined
     const reason = REASONS[cause.code ?? ''] ?? `cannot be read (${cause.code ?? 'unknown error'})`
     throw new ConfigError([{ file, path: '', message: reason }], { cause })
   })
-  if (bytes === undefined) return undefined
+  if (found === undefined) return undefined
+  const { bytes, stamp } = found
   try {
-    return { file, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes) }
+    return { file, text: new TextDecoder('utf-8', { fatal: true }).decode(bytes), stamp }
   } catch (cause) {
     throw new ConfigError([{ file, path: '', message: 'is not UTF-8 text' }], { cause })
   }
+}
+
+/** The stamp is taken first: what is written while it is read is a later change. */
+async function readStamped(file: string) {
+  await using handle = await open(file)
+  const stamp = stampOf(await handle.stat({ bigint: true }))
+  return { bytes: await handle.readFile(), stamp }
 }
 
 const REASONS: Readonly<Record<string, string>> = {

@@ -35,6 +35,10 @@ export function renderConfig(config: Config): ConfigInput {
       maxSize: formatSpace(storage.maxSize),
       minFree: formatSpace(storage.minFree),
       unusedFor: formatDuration(storage.unusedForMs ?? Number.POSITIVE_INFINITY),
+      scrub: {
+        every: formatDuration(storage.scrub.everyMs ?? Number.POSITIVE_INFINITY),
+        rate: formatSize(storage.scrub.bytesPerSecond),
+      },
     },
     memory: { chunkCache: formatSize(memory.chunkCacheBytes) },
     upstreams: config.upstreams.map(renderUpstream),
@@ -110,12 +114,14 @@ function renderCredential(credential: CredentialConfig): CredentialInput {
   }
 }
 
-function renderTagRule({ match, repository, pullPolicy, maxAgeMs }: TagRule): TagRuleInput {
+function renderTagRule(rule: TagRule): TagRuleInput {
+  const { match, repository, pullPolicy, maxAgeMs, refresh } = rule
   return compact({
     match,
     repository: repository === '**' ? undefined : repository,
     pullPolicy,
     maxAge: pullPolicy === 'IfNotPresent' ? formatDuration(maxAgeMs) : undefined,
+    refresh: pullPolicy === 'IfNotPresent' ? refresh : undefined,
   })
 }
 

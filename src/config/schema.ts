@@ -46,9 +46,18 @@ const storage = z.strictObject({
   path: v.directory.nullish().describe('The data directory; default ./data.'),
   maxSize: v.positiveSpace.nullish().describe('What the cache may take; default 100GiB.'),
   minFree: v.space.nullish().describe('What is left free on the file system; default 5%.'),
-  unusedFor: v.durationOrNever
+  unusedFor: v.periodOrNever
     .nullish()
     .describe('Removes what was not pulled for so long; default never.'),
+  scrub: z
+    .strictObject({
+      every: v.periodOrNever
+        .nullish()
+        .describe('How long after its last check a blob is checked again; default 30d.'),
+      rate: v.rate.nullish().describe('How much is read per second for it; default 32MiB.'),
+    })
+    .nullish()
+    .describe('Hashes stored blobs again in the background, and replaces damaged ones.'),
 })
 
 const preloadJob = z.strictObject({

@@ -26,6 +26,8 @@ const credential = z.strictObject({
   kubeletCredentialProvider: kubelet.describe("The kubelet's credential provider plugins."),
 })
 
+const refresh = z.enum(['background', 'blocking'])
+
 const tagRule = z.strictObject({
   match: v.text.describe('A glob over the tag.'),
   repository: v.text.nullish().describe('A glob over the repository; default **: every one.'),
@@ -36,6 +38,7 @@ const tagRule = z.strictObject({
   maxAge: v.durationOrNever
     .nullish()
     .describe('With IfNotPresent: how long a tag is answered without asking; default 1h.'),
+  refresh: refresh.nullish().describe("Overrides the upstream's refresh."),
 })
 
 const repositories = z.strictObject({
@@ -60,6 +63,12 @@ const shared = {
     .describe('Who may read what the credentials can read; must be said where there are any.'),
   credentials: z.array(credential).nullish().describe("Larder's own, all that match are tried."),
   tags: z.array(tagRule).nullish().describe('First match wins; latest and * are added at the end.'),
+  refresh: refresh
+    .nullish()
+    .describe(
+      'With IfNotPresent, after maxAge: answer at once and ask behind (background), ' +
+        'or ask first (blocking); default blocking.',
+    ),
   staleIfError: v.duration
     .nullish()
     .describe('How long past its age a tag is served while the registry cannot be asked; 7d.'),

@@ -46,7 +46,11 @@ export const text = z.string().min(1, 'must not be empty')
 export const file = textOf("expected a file's path").min(1, "expected a file's path")
 export const directory = textOf("expected a directory's path").min(1, "expected a directory's path")
 
-export const duration = bareNumber(DURATION_EXPECTED).regex(DURATION, DURATION_EXPECTED)
+const isDuration = (value: string) => !DURATION.test(value) || parseDuration(value) !== undefined
+
+export const duration = bareNumber(DURATION_EXPECTED)
+  .regex(DURATION, DURATION_EXPECTED)
+  .refine(isDuration, { error: 'is longer than anything lasts' })
 
 /** A wait: it has to have an end, and cannot be none. */
 export const timeout = duration.refine(
@@ -62,10 +66,14 @@ export const drain = duration.refine((value) => (parseDuration(value) ?? 0) <= M
 })
 
 const NEVER_EXPECTED = `${DURATION_EXPECTED}, or never`
-export const durationOrNever = bareNumber(NEVER_EXPECTED).regex(
-  new RegExp(`^never$|${DURATION.source}`),
-  NEVER_EXPECTED,
-)
+export const durationOrNever = bareNumber(NEVER_EXPECTED)
+  .regex(new RegExp(`^never$|${DURATION.source}`), NEVER_EXPECTED)
+  .refine(isDuration, { error: 'is longer than anything lasts: say never' })
+
+/** After which something is done: with none it would be done without end. */
+export const periodOrNever = durationOrNever.refine((value) => parseDuration(value) !== 0, {
+  error: 'must be more than 0s',
+})
 
 export const positiveSize = bareNumber(SIZE_EXPECTED)
   .regex(SIZE, SIZE_EXPECTED)
@@ -86,9 +94,20 @@ export const positiveSpace = space.refine((value) => !/^0+(?:\.0+)?\D+$/.test(va
 })
 
 const BANDWIDTH_EXPECTED = 'expected a size per second such as 10MiB, or 0 for no limit'
-export const bandwidth = z.union([z.literal(0), z.string().regex(SIZE)], {
+const speed = z
+  .string()
+  .regex(SIZE)
+  .refine((value) => parseSize(value) !== undefined, { error: BANDWIDTH_EXPECTED })
+export const bandwidth = z.union([z.literal(0), speed], {
   error: ({ input }) => (input === undefined ? undefined : BANDWIDTH_EXPECTED),
 })
+
+const RATE_EXPECTED = 'expected a size per second such as 32MiB'
+export const rate = bareNumber(RATE_EXPECTED)
+  .regex(SIZE, RATE_EXPECTED)
+  .refine((value) => !SIZE.test(value) || (parseSize(value) ?? 0) >= 1024 ** 2, {
+    error: 'must be at least 1MiB and a speed that a disk can have',
+  })
 
 export const address = textOf(ADDRESS_EXPECTED).refine(
   (value) => parseAddress(value) !== undefined,

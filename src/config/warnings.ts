@@ -1,14 +1,19 @@
 /** What is accepted, and probably not meant, or worth knowing. */
 import { isLoopback } from './addresses.ts'
 import type { Config, TagRule, UpstreamConfig } from './config.ts'
-import { DEFAULT_VALUES } from './defaults.ts'
+import { mapsIn, valueAt } from './data.ts'
+import { BUILT_IN_TAGS } from './defaults.ts'
+import { writtenAt } from './inherit.ts'
 import type { Path } from './problems.ts'
-import { parseSize } from './sizes.ts'
 
 export type Warn = (path: Path, message: string) => void
 
-/** Reports what is noteworthy in a configuration that is otherwise right. */
-export function findWarnings(config: Config, warn: Warn): void {
+/**
+ * Reports what is noteworthy in a configuration that is otherwise right.
+ *
+ * @param data what `config` was made of: what is said without effect is not in `config`
+ */
+export function findWarnings(config: Config, data: unknown, warn: Warn): void {
   const { server, admin, auth } = config
   if (!isLoopback(server.adminListen.host) && admin.tokenFile === undefined) {
     warn(
@@ -23,24 +28,17 @@ export function findWarnings(config: Config, warn: Warn): void {
   ) {
     warn(['auth', 'htpasswdFile'], 'without server.tls passwords come in the clear')
   }
-  warnOfNotYet(config, warn)
+  // A key of the contract that this version takes and does not act on: silence would be a lie.
+  if (config.preload.length > 0) warn(['preload'], 'has no effect in this version')
   for (const [index, upstream] of config.upstreams.entries()) {
-    warnOfUpstream(config, upstream, (path, message) =>
-      warn(['upstreams', index, ...path], message),
+    const warnHere: Warn = (path, message) => warn(['upstreams', index, ...path], message)
+    warnOfUpstream(config, upstream, warnHere)
+    warnOfRefresh(
+      upstream.tags,
+      valueAt(data, writtenAt(data, ['upstreams', index, 'tags'])),
+      warnHere,
     )
   }
-}
-
-const DEFAULT_MAX_SIZE = { bytes: parseSize(DEFAULT_VALUES.maxSize) }
-
-/** Keys of the contract that this version takes and does not act on: silence would be a lie. */
-function warnOfNotYet({ storage, preload }: Config, warn: Warn): void {
-  const notYet = 'has no effect in this version'
-  if (storage.unusedForMs !== undefined) warn(['storage', 'unusedFor'], notYet)
-  if (JSON.stringify(storage.maxSize) !== JSON.stringify(DEFAULT_MAX_SIZE)) {
-    warn(['storage', 'maxSize'], `${notYet} but as a metric: nothing is evicted`)
-  }
-  if (preload.length > 0) warn(['preload'], notYet)
 }
 
 function warnOfUpstream(config: Config, upstream: UpstreamConfig, warn: Warn): void {
@@ -72,10 +70,20 @@ function isPlain(text: string): boolean {
 
 /** The built-in rules are last, so that the rule after the first catch-all is the user's or built in. */
 function warnOfTags(tags: readonly TagRule[], warn: Warn): void {
-  const own = tags.slice(0, -2)
+  const own = tags.slice(0, -BUILT_IN_TAGS.length)
   const catchAll = own.findIndex(
     ({ match, repository }) => /^\*+$/.test(match) && repository === '**',
   )
   if (catchAll < 0 || catchAll === own.length - 1) return
   warn(['tags', catchAll + 1], `is never reached: tags.${catchAll} matches every tag`)
+}
+
+/** @param written the list of rules that `tags` begins with, if one was written */
+function warnOfRefresh(tags: readonly TagRule[], written: unknown, warn: Warn): void {
+  for (const [index, { refresh }] of mapsIn(written)) {
+    const policy = tags[index]?.pullPolicy
+    if ((refresh ?? undefined) === undefined || policy === 'IfNotPresent') continue
+    const why = policy === 'Never' ? 'the registry is never asked' : 'the registry is asked first'
+    warn(['tags', index, 'refresh'], `has no effect: with pullPolicy ${policy} ${why}`)
+  }
 }

@@ -51,6 +51,8 @@ export interface FlightOptions {
 export interface FlightEvents {
   fetched(bytes: number): void
   resumed(): void
+  /** The registry sent what it should not have, and is asked once more, from the start. */
+  mismatched(error: ContentMismatchError): void
   /** The disk refused. The flight goes on without it. */
   storeFailed(error: unknown): void
 }
@@ -85,6 +87,7 @@ export class Flight implements Content {
   #isVerified = false
   #wasRead = false
   #hasStartedAgain = false
+  #hasEarlierPart = false
   #failure: Error | undefined
 
   constructor(options: FlightOptions) {
@@ -185,6 +188,8 @@ export class Flight implements Content {
           return
         } catch (error) {
           if (!this.#mayStartAgain(error)) throw error
+          // What was wrong in a part from an earlier run may have become so on our own disk.
+          if (!this.#hasEarlierPart) this.#options.events.mismatched(error)
           await this.#startAgain()
         }
       }
@@ -202,6 +207,7 @@ export class Flight implements Content {
 
   /** A part from an earlier run continues; its bytes are hashed again, for they are not trusted. */
   async #hashEarlierPart(): Promise<void> {
+    this.#hasEarlierPart = this.#window.received > 0
     try {
       for await (const bytes of this.#window.earlierBytes()) {
         if (this.#abort.signal.aborted) return
@@ -335,12 +341,13 @@ export class Flight implements Content {
   }
 
   /** Wrong bytes may come from a bad part or a bad mirror. Nobody has seen any: try once more. */
-  #mayStartAgain(error: unknown): boolean {
+  #mayStartAgain(error: unknown): error is ContentMismatchError {
     return error instanceof ContentMismatchError && !this.#wasRead && !this.#hasStartedAgain
   }
 
   async #startAgain(): Promise<void> {
     this.#hasStartedAgain = true
+    this.#hasEarlierPart = false
     // A wake that is due would publish the old bytes while the disk is waited for.
     clearTimeout(this.#trickle)
     this.#trickle = undefined

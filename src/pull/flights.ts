@@ -109,6 +109,7 @@ export class Flights {
       events: {
         fetched: (bytes) => events.fetched(place.upstream, bytes),
         resumed: () => events.resumed(place.upstream),
+        mismatched: (error) => events.mismatched(place.upstream, error.what),
         storeFailed: (error) => events.storeFailed('blob', error),
       },
     })

@@ -1,13 +1,15 @@
 import type { PullResult } from '../metrics.ts'
 import type { Place } from '../store/ports.ts'
-import type { Identity } from '../upstream/ports.ts'
+import type { RequestOptions } from '../upstream/ports.ts'
 import type { Upstream } from '../upstream/routing.ts'
 
-/** Where content is asked for, and as whom. `access` has found that this caller may. */
-export interface Pull {
+/**
+ * Where content is asked for, and how: as whom (`access` has found that this caller may), and, for
+ * what nobody waits for, in the background. It is what a registry is given as options.
+ */
+export interface Pull extends Pick<RequestOptions, 'as' | 'urgency' | 'signal'> {
   readonly upstream: Upstream
   readonly place: Place
-  readonly as: Identity
 }
 
 /** How an answer came about: one word for the metrics, and what a caller may know of it. */
@@ -15,6 +17,10 @@ export interface Outcome {
   readonly result: PullResult
   /** Whole seconds since the registry last said so; for tags. */
   readonly ageSeconds?: number
+  /** Whole seconds that a tag is older than its policy calls fresh; absent: it is fresh. */
+  readonly staleSeconds?: number
+  /** The registry is being asked behind this answer. */
+  readonly isRefreshing?: boolean
   /** Why a stale copy was served. */
   readonly warning?: string
 }

@@ -121,6 +121,19 @@ export class Shelf {
     }
   }
 
+  /** The registry, asked in `epoch`, has said no to the tag. What it meant stays. */
+  async refuseTag(place: Place, tag: Tag, epoch: number): Promise<void> {
+    const known = await this.tag(place, tag)
+    if (known === undefined || !this.#isCurrent(place, epoch)) return
+    const refusedAt = this.#options.now()
+    this.#tags.set(keyOf(place, tag), { ...known, refusedAt })
+    try {
+      await this.#options.catalog.refuseTag(place, tag, refusedAt)
+    } catch (error) {
+      this.#options.onStoreFailed('tag', error)
+    }
+  }
+
   /** One tag, or all of the place. The bytes stay. */
   async forgetTags(place: Place, tag: Tag | undefined): Promise<void> {
     const { catalog } = this.#options

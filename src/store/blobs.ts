@@ -16,6 +16,7 @@ import { dirname, join } from 'node:path'
 
 import { type Algorithm, algorithmOf, type Digest, encodedOf, isDigest } from '../oci/digest.ts'
 import { codeOf, DataDirectoryError } from './errors.ts'
+import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import { makeDirectory, OpenFile, syncDirectory, writeFully } from './files.ts'
 import { FileIngest } from './ingest.ts'
 import type { BlobStore } from './ports.ts'
@@ -23,6 +24,7 @@ import type { BlobStore } from './ports.ts'
 export interface FileBlobsOptions {
   /** The data directory. The caller holds its lock: unfinished puts in it are removed. */
   readonly path: string
+  readonly failAt?: FailAt
 }
 
 /** A download that was not finished. */
@@ -42,12 +44,13 @@ export class FileBlobs implements BlobStore {
   readonly #blobs: string
   readonly #ingest: string
   readonly #quarantine: string
+  readonly #failAt: FailAt
   /** Directories being made: a second commit into one must not resolve before it is durable. */
   readonly #making = new Map<string, Promise<void>>()
 
   /** @throws {DataDirectoryError} when the folders cannot be made or written */
-  static async open({ path }: FileBlobsOptions): Promise<FileBlobs> {
-    const blobs = new FileBlobs(path)
+  static async open({ path, failAt = NEVER_FAILS }: FileBlobsOptions): Promise<FileBlobs> {
+    const blobs = new FileBlobs(path, failAt)
     try {
       await blobs.#prepare()
     } catch (cause) {
@@ -56,7 +59,8 @@ export class FileBlobs implements BlobStore {
     return blobs
   }
 
-  private constructor(path: string) {
+  private constructor(path: string, failAt: FailAt) {
+    this.#failAt = failAt
     this.#blobs = join(path, 'blobs')
     this.#ingest = join(path, 'ingest')
     this.#quarantine = join(path, 'quarantine')
@@ -107,7 +111,8 @@ export class FileBlobs implements BlobStore {
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
     const path = join(this.#ingest, `${encodedOf(digest)}.${randomUUID()}.tmp`)
     try {
-      await writeFile(path, bytes)
+      await writeFile(path, bytes, this.#failAt)
+      this.#failAt('put.afterSync')
       await this.#publish(path, digest)
     } catch (error) {
       await rm(path, { force: true })
@@ -117,7 +122,8 @@ export class FileBlobs implements BlobStore {
 
   ingest(digest: Digest): Promise<FileIngest> {
     const path = join(this.#ingest, `${encodedOf(digest)}${PART}`)
-    return FileIngest.open({ digest, path, publish: () => this.#publish(path, digest) })
+    const publish = () => this.#publish(path, digest)
+    return FileIngest.open({ digest, path, publish, failAt: this.#failAt })
   }
 
   /** The downloads that were begun and neither committed nor discarded. */
@@ -154,7 +160,9 @@ export class FileBlobs implements BlobStore {
     const target = this.#pathOf(digest)
     await this.#makeFanOut(dirname(target))
     await rename(from, target)
+    this.#failAt('commit.afterRename')
     await syncDirectory(dirname(target))
+    this.#failAt('commit.afterDirectorySync')
   }
 
   async #makeFanOut(path: string): Promise<void> {
@@ -201,11 +209,12 @@ async function present<T>(operation: Promise<T>): Promise<T | undefined> {
   }
 }
 
-async function writeFile(path: string, bytes: Uint8Array): Promise<void> {
+async function writeFile(path: string, bytes: Uint8Array, failAt: FailAt): Promise<void> {
   const handle = await open(path, 'wx', 0o600)
   try {
     await writeFully(handle, [bytes], 0, () => {})
     await handle.chmod(0o444)
+    failAt('put.beforeSync')
     await handle.sync()
   } finally {
     await handle.close()

@@ -4,11 +4,14 @@ import type { Digest } from '../oci/digest.ts'
 import type { Child } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { BlobRows } from './catalog/blobs.ts'
+import { ClockRow } from './catalog/clock.ts'
 import { type ListKind, ListRows } from './catalog/lists.ts'
 import { ManifestRows } from './catalog/manifests.ts'
 import { MemberRows } from './catalog/members.ts'
+import { PinRows, toRow } from './catalog/pins.ts'
 import { PlaceRows } from './catalog/places.ts'
 import { TagRows } from './catalog/tags.ts'
+import type { Pin, ReferencePin } from './pin.ts'
 import type {
   Catalog,
   CatalogTotals,
@@ -35,6 +38,16 @@ export interface TagMove {
   readonly seenAt: number
 }
 
+/** A pin that has a file and no row, and what of it is on disk. */
+export interface RestoredPin {
+  readonly pin: ReferencePin
+  /** What the place has to be known to have, in order to serve it. */
+  readonly members: readonly Child[]
+  /** What the place merely lists. */
+  readonly listed: readonly Child[]
+  readonly found: readonly FoundBlob[]
+}
+
 /** The catalog over one connection. Every write is durable when its promise resolves. */
 export class SqliteCatalog implements Catalog {
   readonly #database: Database
@@ -44,6 +57,9 @@ export class SqliteCatalog implements Catalog {
   readonly #tags: TagRows
   readonly #lists: ListRows
   readonly #blobs: BlobRows
+  readonly #clock: ClockRow
+  /** Read without a promise: whether a digest may be evicted is asked within a transaction. */
+  readonly pins: PinRows
   readonly #transact: (work: () => void) => void
 
   /** Takes over a database from `openDatabase`, and closes it at the end. */
@@ -55,6 +71,8 @@ export class SqliteCatalog implements Catalog {
     this.#tags = new TagRows(database)
     this.#lists = new ListRows(database)
     this.#blobs = new BlobRows(database)
+    this.#clock = new ClockRow(database)
+    this.pins = new PinRows(database)
     this.#transact = database.transaction((work: () => void) => work())
   }
 
@@ -110,6 +128,10 @@ export class SqliteCatalog implements Catalog {
   async putTag(place: Place, tag: Tag, record: TagRecord): Promise<void> {
     const id = this.#places.ensure(place)
     this.#transact(() => this.#tags.put(id, tag, record))
+  }
+
+  async refuseTag(place: Place, tag: Tag, refusedAt: number): Promise<void> {
+    this.#at(place, (id) => this.#tags.refuse(id, tag, refusedAt))
   }
 
   async deleteTag(place: Place, tag: Tag): Promise<void> {
@@ -177,12 +199,7 @@ export class SqliteCatalog implements Catalog {
 
   /** Rows for files that have none, in one transaction; rows that are there stay as they are. */
   async adopt(found: readonly FoundBlob[], at: number): Promise<void> {
-    this.#transact(() => {
-      for (const { digest, size, manifest } of found) {
-        this.#blobs.adopt(digest, size, at)
-        if (manifest !== undefined) this.#manifests.adopt(manifest.record, manifest.children)
-      }
-    })
+    this.#transact(() => this.#adopt(found, at))
   }
 
   /** Digests that have a row, in order: at most `limit` that sort after `after`. */
@@ -190,9 +207,64 @@ export class SqliteCatalog implements Catalog {
     return this.#blobs.page(after, limit)
   }
 
+  /** Where Larder's own time line last was, epoch milliseconds; `undefined`: it has none yet. */
+  getClock(): number | undefined {
+    return this.#clock.get()
+  }
+
+  /** Never goes back: an earlier time is not written. */
+  putClock(at: number): void {
+    this.#clock.put(at)
+  }
+
+  async putPins(pins: readonly Pin[]): Promise<void> {
+    this.#transact(() => {
+      for (const pin of pins) this.pins.put(toRow(pin))
+    })
+  }
+
+  async deletePins(pins: readonly Pin[]): Promise<void> {
+    this.#transact(() => {
+      for (const pin of pins) this.pins.delete(toRow(pin))
+    })
+  }
+
+  async deletePinRows(ids: readonly number[]): Promise<void> {
+    this.#transact(() => {
+      for (const id of ids) this.pins.deleteId(id)
+    })
+  }
+
+  /** Rows for pins and all that they reach, in one transaction. What is known already stays. */
+  async restorePins(restored: readonly RestoredPin[], at: number): Promise<void> {
+    const placed = restored.map((one) => ({ ...one, id: this.#places.ensure(one.pin) }))
+    this.#transact(() => {
+      for (const { id, pin, members, listed, found } of placed) {
+        this.#adopt(found, at)
+        const root = found.find(({ digest }) => digest === pin.digest)?.manifest
+        // Its type comes from a registry, that of an adopted one from a guess.
+        if (root !== undefined) this.#manifests.put(root.record, root.children)
+        for (const child of members) this.#members.confirm(id, child)
+        for (const child of listed) this.#members.list(id, child)
+        if (pin.kind === 'tag' && this.#tags.get(id, pin.reference as Tag) === undefined) {
+          this.#tags.put(id, pin.reference as Tag, pin)
+        }
+        if (this.#places.publicAt(id) === undefined) this.#places.setPublicAt(id, pin.publicAt)
+        this.pins.put(toRow(pin))
+      }
+    })
+  }
+
   /** A second call does nothing. */
   async close(): Promise<void> {
     this.#database.close()
+  }
+
+  #adopt(found: readonly FoundBlob[], at: number): void {
+    for (const { digest, size, manifest } of found) {
+      this.#blobs.adopt(digest, size, at)
+      if (manifest !== undefined) this.#manifests.adopt(manifest.record, manifest.children)
+    }
   }
 
   #at<T>(place: Place, work: (repositoryId: number) => T): T | undefined {

@@ -47,3 +47,31 @@ export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
 }
+
+/** What is to be stored does not fit, and not enough may be removed for it. */
+export class NoRoomError extends Error {
+  override readonly name = 'NoRoomError'
+  readonly bytes: number
+
+  /** @param bytes how much it wanted */
+  constructor(bytes: number, reason: string) {
+    super(`no room for ${bytes} bytes: ${reason}`)
+    this.bytes = bytes
+  }
+}
+
+/** It is pinned, so it is removed only by force. */
+export class PinnedError extends Error {
+  override readonly name = 'PinnedError'
+  readonly reference: string
+
+  constructor(reference: string) {
+    super(`${reference} is pinned: unpin it first, or purge it by force`)
+    this.reference = reference
+  }
+}
+
+/** The database has no room, or may not be written: reading goes on. */
+export function isRefusedWrite(error: unknown): boolean {
+  return /^SQLITE_(FULL|READONLY|IOERR|CANTOPEN)/.test(codeOf(error) ?? '')
+}

@@ -2,6 +2,7 @@ import { chmod, constants, type FileHandle, open, rm } from 'node:fs/promises'
 
 import type { Digest } from '../oci/digest.ts'
 import { codeOf } from './errors.ts'
+import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import { OpenFile, writeFully } from './files.ts'
 import type { Ingest } from './ports.ts'
 
@@ -11,6 +12,7 @@ export interface FileIngestOptions {
   readonly path: string
   /** Gives the part its final name, durably. */
   readonly publish: () => Promise<void>
+  readonly failAt?: FailAt
 }
 
 /** A part on disk. Its length is always `size`, so that a later run can go on where this one ended. */
@@ -18,6 +20,7 @@ export class FileIngest implements Ingest {
   readonly digest: Digest
   readonly #path: string
   readonly #publish: () => Promise<void>
+  readonly #failAt: FailAt
   readonly #handle: FileHandle
   readonly #file: OpenFile
   #size: number
@@ -27,6 +30,7 @@ export class FileIngest implements Ingest {
   static async open(options: FileIngestOptions): Promise<FileIngest> {
     const handle = await openPart(options.path)
     try {
+      options.failAt?.('ingest.open')
       const { size } = await handle.stat()
       return new FileIngest(options, handle, size)
     } catch (error) {
@@ -39,6 +43,7 @@ export class FileIngest implements Ingest {
     this.digest = options.digest
     this.#path = options.path
     this.#publish = options.publish
+    this.#failAt = options.failAt ?? NEVER_FAILS
     this.#handle = handle
     this.#file = new OpenFile(handle, options.path, size)
     this.#size = size
@@ -48,8 +53,12 @@ export class FileIngest implements Ingest {
     return this.#size
   }
 
+  /** There is no cap here. */
+  expect(): void {}
+
   /** When it fails, `size` counts what was written before the failure. */
   async append(buffers: readonly Uint8Array[]): Promise<void> {
+    this.#failAt('ingest.append')
     await writeFully(this.#handle, buffers, this.#size, (bytes) => {
       this.#size += bytes
     })
@@ -66,6 +75,7 @@ export class FileIngest implements Ingest {
 
   async commit(): Promise<void> {
     await this.#handle.chmod(0o444)
+    this.#failAt('commit.beforeSync')
     try {
       await this.#handle.sync()
     } catch (error) {
@@ -74,6 +84,7 @@ export class FileIngest implements Ingest {
       await rm(this.#path, { force: true })
       throw error
     }
+    this.#failAt('commit.afterSync')
     await this.#publish()
     this.#published = true
   }

@@ -1,8 +1,25 @@
 import type { Digest } from '../oci/digest.ts'
 
+export interface LeasesOptions {
+  /** Milliseconds of a clock that never jumps; default: that of the system. */
+  readonly elapsed?: () => number
+}
+
+interface Passing {
+  readonly endsAt: number
+  readonly release: () => void
+}
+
 /** Which contents are in use, so that eviction leaves them alone. In memory only: it ends with us. */
 export class Leases {
+  readonly #elapsed: () => number
   readonly #counts = new Map<Digest, number>()
+  /** Those that end by themselves, in the order in which they began. */
+  readonly #passing = new Set<Passing>()
+
+  constructor({ elapsed = () => performance.now() }: LeasesOptions = {}) {
+    this.#elapsed = elapsed
+  }
 
   /** @returns what gives it back; a second call does nothing */
   hold(digest: Digest): () => void {
@@ -17,7 +34,33 @@ export class Leases {
     }
   }
 
+  /**
+   * For what may never be used and then is not given back, such as a blob that was opened to answer
+   * a HEAD. All of them are to last equally long.
+   */
+  holdFor(digest: Digest, milliseconds: number): () => void {
+    this.#endPassed()
+    const release = this.hold(digest)
+    const passing = { endsAt: this.#elapsed() + milliseconds, release }
+    this.#passing.add(passing)
+    return () => {
+      this.#passing.delete(passing)
+      release()
+    }
+  }
+
   has(digest: Digest): boolean {
+    this.#endPassed()
     return this.#counts.has(digest)
+  }
+
+  #endPassed(): void {
+    if (this.#passing.size === 0) return
+    const now = this.#elapsed()
+    for (const passing of this.#passing) {
+      if (passing.endsAt > now) return
+      this.#passing.delete(passing)
+      passing.release()
+    }
   }
 }

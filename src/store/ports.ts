@@ -37,6 +37,8 @@ export interface Ingest {
   readonly digest: Digest
   /** Bytes written so far, those of an earlier run included: they must be hashed again. */
   readonly size: number
+  /** Its whole size, as soon as that is known: room is made meanwhile, and `append` waits for it. */
+  expect(size: number): void
   /** Appends all of `buffers`, in order. One call at a time. */
   append(buffers: readonly Uint8Array[]): Promise<void>
   /** Exactly `length` bytes at `position`, of those written. */
@@ -121,7 +123,10 @@ export interface Catalog {
   listReferrers(place: Place, subject: Digest): Promise<readonly ManifestRecord[]>
 
   getTag(place: Place, tag: Tag): Promise<TagRecord | undefined>
+  /** What it says now; it is refused no longer. */
   putTag(place: Place, tag: Tag, record: TagRecord): Promise<void>
+  /** The registry has said that the tag is not there, or not for us. What is not here stays so. */
+  refuseTag(place: Place, tag: Tag, refusedAt: number): Promise<void>
   deleteTag(place: Place, tag: Tag): Promise<void>
   /** Names in byte order. */
   listTags(place: Place): Promise<readonly Tag[]>

@@ -94,10 +94,15 @@ async function dropRows({ catalog, blobs }: ReconcileOptions): Promise<number> {
   return dropped
 }
 
-/** `undefined` for what is not a manifest, or does not hash to its name, or has gone meanwhile. */
-async function readManifest(
+/**
+ * `undefined` for what is not a manifest, or does not hash to its name, or has gone meanwhile.
+ *
+ * @param mediaType as which it was served, where that is known
+ */
+export async function readManifest(
   blobs: Pick<BlobStore, 'open'>,
   digest: Digest,
+  mediaType?: string,
 ): Promise<FoundBlob['manifest']> {
   const blob = await blobs.open(digest)
   if (blob === undefined) return undefined
@@ -106,7 +111,7 @@ async function readManifest(
     const head = await blob.read(0, Math.min(blob.size, HEAD_BYTES))
     if (!head.toString('latin1').trimStart().startsWith('{')) return undefined
     const bytes = await blob.read(0, blob.size)
-    const manifest = parseIfManifest(bytes)
+    const manifest = parseIfManifest(bytes, mediaType)
     if (manifest === undefined || digestOf(bytes, algorithmOf(digest)) !== digest) return undefined
     return { record: recordOf(digest, bytes.byteLength, manifest), children: childrenOf(manifest) }
   } finally {
@@ -115,9 +120,9 @@ async function readManifest(
 }
 
 /** Other JSON has a `mediaType` too, such as a signature bundle: only known types count. */
-function parseIfManifest(bytes: Buffer): Manifest | undefined {
+function parseIfManifest(bytes: Buffer, mediaType: string | undefined): Manifest | undefined {
   try {
-    const manifest = parseManifest(bytes, undefined)
+    const manifest = parseManifest(bytes, mediaType)
     return isManifestType(manifest.mediaType) ? manifest : undefined
   } catch (error) {
     if (error instanceof RegistryError) return undefined

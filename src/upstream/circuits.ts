@@ -26,6 +26,10 @@ export class Circuits {
     }
   }
 
+  get state(): CircuitState {
+    return this.#state
+  }
+
   /** The right to make one request, or why it must not be made: `unreachable`, `circuit_open`. */
   admit(key: string): Admission | UpstreamError {
     const breaker = this.#of(key)

@@ -4,7 +4,7 @@ import { Agent, type Dispatcher, Pool, ProxyAgent } from 'undici'
 
 import type { UpstreamLimits } from '../config/config.ts'
 import type { DialPolicy } from './dial-policy.ts'
-import { toUpstreamError } from './failures.ts'
+import { closedError, toUpstreamError } from './failures.ts'
 import type { ProxyRules } from './proxy-rules.ts'
 import type { TlsMaterial } from './tls-files.ts'
 
@@ -28,12 +28,15 @@ export interface DispatchersOptions {
 export class Dispatchers {
   readonly #options: DispatchersOptions
   readonly #dispatchers = new Map<string, Dispatcher>()
+  #isClosed = false
 
   constructor(options: DispatchersOptions) {
     this.#options = options
   }
 
+  /** @throws {UpstreamError} once closed: what would be opened then is closed by nobody */
   for(url: URL): Dispatcher {
+    if (this.#isClosed) throw closedError(this.#options.upstream)
     const own = this.#options.policy.isOwn(url)
     const proxy = this.#options.proxyRules.proxyFor(url)
     const key = `${own ? 'own' : 'derived'} ${proxy ?? ''}`
@@ -47,6 +50,7 @@ export class Dispatchers {
 
   /** Waits up to `graceMs` for what is under way, then cuts it. */
   async close(graceMs: number): Promise<void> {
+    this.#isClosed = true
     const dispatchers = [...this.#dispatchers.values()]
     this.#dispatchers.clear()
     if (graceMs > 0) {

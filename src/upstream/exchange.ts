@@ -1,4 +1,3 @@
-import type { Logger } from '../log.ts'
 import type { Repository } from '../oci/reference.ts'
 import { type ErrorDetail, readErrorDetail, toStatusError } from './answers.ts'
 import type { Access, Authenticator, Authorization } from './auth.ts'
@@ -9,9 +8,10 @@ import type { Credentials } from './credentials/sources.ts'
 import { UpstreamError } from './errors.ts'
 import { rateLimitOf } from './headers.ts'
 import type { RequestKind, UpstreamObserver } from './observer.ts'
-import { Pauses } from './pauses.ts'
 import type { RequestOptions } from './ports.ts'
+import type { Quota } from './quota.ts'
 import { Refusals } from './refusals.ts'
+import type { Rests } from './rests.ts'
 import { abortable } from './signal.ts'
 import type { Transport, TransportResponse } from './transport.ts'
 
@@ -33,9 +33,10 @@ export interface ExchangeOptions {
   readonly transport: Transport
   readonly authenticator: Authenticator
   readonly sources: Credentials
+  readonly rests: Rests
+  readonly quota: Quota
   readonly clock: Clock
   readonly observe: UpstreamObserver
-  readonly logger: Logger
   /** For the body of an error. */
   readonly timeoutMs: number
 }
@@ -55,12 +56,10 @@ export interface ExchangeRequest {
 export class Exchange {
   readonly #options: ExchangeOptions
   readonly #refusals: Refusals
-  readonly #throttled: Pauses
 
   constructor(options: ExchangeOptions) {
     this.#options = options
     this.#refusals = new Refusals(options.clock)
-    this.#throttled = new Pauses(options.clock)
   }
 
   /**
@@ -125,11 +124,10 @@ export class Exchange {
       const candidates = found.filter((one) => !tried.has(one?.fingerprint ?? ''))
       for (const credential of candidates) {
         tried.add(credential?.fingerprint ?? '')
-        this.#refuseThrottled(credential)
         try {
-          return await send(credential)
+          const key = credential?.fingerprint ?? ''
+          return await this.#options.rests.run(key, options, () => send(credential))
         } catch (error) {
-          if (error instanceof UpstreamError) this.#rest(credential, error)
           if (!(error instanceof UpstreamError) || error.kind !== 'denied') throw error
           if (options.as.kind === 'larder') this.#setBack(access, credential)
           refusal = error
@@ -169,11 +167,10 @@ export class Exchange {
     readonly options: RequestOptions
   }): Promise<TransportResponse> {
     const { request, access, credential, options } = attempt
-    const { signal } = options
     let authorization = await this.#authorize(access, credential, undefined, options)
     let expired = false
     for (let attempts = 1; ; attempts++) {
-      const response = await this.#request(request, authorization, signal)
+      const response = await this.#request(request, authorization, options)
       if (response.foreign || attempts === MAX_ATTEMPTS) return response
       if (response.status === 401) {
         this.#options.authenticator.learn(response.headers, authorization)
@@ -194,9 +191,9 @@ export class Exchange {
   async #request(
     request: ExchangeRequest,
     authorization: Authorization | undefined,
-    signal: AbortSignal | undefined,
+    { as, signal }: RequestOptions,
   ): Promise<TransportResponse> {
-    const { upstream, transport, observe } = this.#options
+    const { upstream, transport, observe, quota } = this.#options
     const { kind, method, headers } = request
     const response = await transport.request({
       kind,
@@ -208,6 +205,7 @@ export class Exchange {
     })
     const rateLimit = response.foreign ? undefined : rateLimitOf(response.headers)
     if (rateLimit !== undefined) observe.rateLimit({ upstream, ...rateLimit })
+    if (rateLimit !== undefined && as.kind !== 'caller') quota.told(rateLimit)
     return response
   }
 
@@ -241,23 +239,6 @@ export class Exchange {
   #toError(response: TransportResponse, detail: ErrorDetail): UpstreamError {
     const { upstream, clock } = this.#options
     return toStatusError(upstream, response, detail, clock.now())
-  }
-
-  /** The registry, or its token server, has said when it wants to be asked again. */
-  #rest(credential: Credential | undefined, { kind, retryAfterMs }: UpstreamError): void {
-    if (kind !== 'throttled' || retryAfterMs === undefined) return
-    const { upstream, logger } = this.#options
-    this.#throttled.pause(credential?.fingerprint ?? '', retryAfterMs)
-    logger.warn({ upstream, retryAfterMs }, 'the registry limits requests')
-  }
-
-  /** Asking during the time that the registry set would only prolong it. */
-  #refuseThrottled(credential: Credential | undefined): void {
-    const retryAfterMs = this.#throttled.remaining(credential?.fingerprint ?? '')
-    if (retryAfterMs === 0) return
-    const { upstream } = this.#options
-    const message = 'the registry limits how often it is asked'
-    throw new UpstreamError('throttled', { upstream, reason: 'throttled', message, retryAfterMs })
   }
 
   #denied(message: string): UpstreamError {

@@ -13,12 +13,16 @@ import {
   createSources,
   type ProgramSettings,
 } from './credentials/sources.ts'
+import { CurrentObserver } from './current-observer.ts'
 import { DialPolicy } from './dial-policy.ts'
 import { Dispatchers } from './dispatchers.ts'
 import { Exchange } from './exchange.ts'
+import { Line } from './line.ts'
 import type { UpstreamObserver } from './observer.ts'
 import { type ProxyEnvironment, ProxyRules } from './proxy-rules.ts'
+import { Quota } from './quota.ts'
 import { RegistryClient } from './registry.ts'
+import { Rests } from './rests.ts'
 import { Retry } from './retry.ts'
 import { readTlsFiles, type TlsMaterial } from './tls-files.ts'
 import { Tokens } from './tokens.ts'
@@ -40,26 +44,41 @@ export interface RegistryDependencies {
   readonly programs?: ProgramSettings
   /** The resolver; `dns.lookup` unless a test says otherwise. */
   readonly lookup?: LookupFunction
+  readonly waits?: Waits
+}
+
+/** How long is waited, in milliseconds: what the classes say themselves unless a test says otherwise. */
+export interface Waits {
+  /** For a place in the line. */
+  readonly lineMs?: number
+  /** For a registry that limits requests. */
+  readonly restMs?: number
+  /** For the end of what still uses a client that was replaced. */
+  readonly retireMs?: number
 }
 
 /**
  * Builds the client of one upstream.
  *
+ * @param tls its files, unless they were read already
  * @throws {Error} when a file that it names cannot be read
  */
 export function createRegistry(
   config: UpstreamConfig,
-  dependencies: RegistryDependencies,
+  given: RegistryDependencies,
+  tls: TlsMaterial = readTlsFiles(config),
 ): RegistryClient {
   const { name: upstream, limits } = config
-  const logger = dependencies.logger.child({ upstream })
+  const logger = given.logger.child({ upstream })
+  const observe = new CurrentObserver(upstream, given.observe)
+  const dependencies = { ...given, observe }
   const sources = createUpstreamSources(config, dependencies, (problem) => {
     dependencies.observe.error({ upstream, reason: 'credential' })
     logger.error({ problem }, 'a credential source cannot be used')
   })
-  const tls = readTlsFiles(config)
+  const quota = new Quota(dependencies.clock)
   const build = (url: string, authoritative: boolean) =>
-    createEndpoint({ config, dependencies, logger, sources, tls, url, authoritative })
+    createEndpoint({ config, dependencies, logger, sources, quota, tls, url, authoritative })
   const endpoints = [...config.mirrors.map((url) => build(url, false)), build(config.url, true)]
   const common = { ...dependencies, logger, upstream }
   const circuits = new Circuits(
@@ -71,8 +90,17 @@ export function createRegistry(
     endpoints,
     bandwidth: createBandwidth(limits.bandwidth, dependencies),
     retry: new Retry({ ...common, circuits, connectTimeoutMs: limits.connectTimeoutMs }),
+    circuits,
+    line: new Line({
+      ...common,
+      connections: limits.connections,
+      maxWaitMs: dependencies.waits?.lineMs,
+    }),
+    quota,
     // A mirror may be open to more than the registry: what is public is not for it to say.
     isPublicOnly: sources.count === 0 && config.access !== 'caller',
+    retireMs: dependencies.waits?.retireMs,
+    onRetire: () => observe.resign(),
     onClose: () => sources.close(),
   })
 }
@@ -91,7 +119,9 @@ export function createWalk(config: UpstreamConfig, dependencies: RegistryDepende
   const sources = createUpstreamSources(config, dependencies, (problem) => problems.push(problem))
   const tls = readTlsFiles(config)
   const { logger } = dependencies
-  const parts = { config, dependencies, logger, sources, tls, url: config.url, authoritative: true }
+  const quota = new Quota(dependencies.clock)
+  const own = { url: config.url, authoritative: true }
+  const parts = { config, dependencies, logger, sources, quota, tls, ...own }
   const proxyRules = new ProxyRules(config.proxy, dependencies.proxyEnvironment)
   const endpoint = createEndpoint(parts)
   const { now } = dependencies.clock
@@ -116,13 +146,14 @@ interface EndpointParts {
   readonly dependencies: RegistryDependencies
   readonly logger: Logger
   readonly sources: CredentialSources
+  readonly quota: Quota
   readonly tls: TlsMaterial
   readonly url: string
   readonly authoritative: boolean
 }
 
 function createEndpoint(parts: EndpointParts): WalkedEndpoint {
-  const { config, dependencies, logger, sources, tls, authoritative } = parts
+  const { config, dependencies, logger, sources, quota, tls, authoritative } = parts
   const { name: upstream, limits, trustedRealms } = config
   const base = new URL(parts.url)
   const { transport, dispatchers } = createTransport(parts, base, tls)
@@ -131,10 +162,13 @@ function createEndpoint(parts: EndpointParts): WalkedEndpoint {
   const tokens = new Tokens(common)
   const authenticator = new Authenticator({ ...common, endpoint: base, trustedRealms, tokens })
   const host = normalizeRegistry(base.host)
+  const rests = new Rests({ ...common, quota, patienceMs: dependencies.waits?.restMs })
   const exchange = new Exchange({
     ...common,
     base,
     host,
+    rests,
+    quota,
     authenticator,
     sources: authoritative ? sources.own : sources.byHost,
   })

@@ -42,6 +42,12 @@ const FAILURES: ReadonlyMap<string, Failure> = new Map<string, Failure>([
 const TLS_CODE =
   /^(?:ERR_TLS_|ERR_SSL_|ERR_OSSL|CERT_|CRL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|EPROTO$)/
 
+/** For requests that come too late. */
+export function closedError(upstream: string): UpstreamError {
+  const [kind, reason, message] = CLOSED
+  return new UpstreamError(kind, { upstream, reason, message })
+}
+
 /** What the transport threw, named. Its own text never reaches the message: it holds addresses. */
 export function toUpstreamError(upstream: string, error: unknown): UpstreamError {
   if (error instanceof UpstreamError) return error

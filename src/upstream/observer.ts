@@ -24,6 +24,8 @@ export interface UpstreamObserver {
   retry(event: { readonly upstream: string }): void
   /** Whether it is asked; of several endpoints the best counts. Told when that changes. */
   circuit(event: { readonly upstream: string; readonly state: CircuitState }): void
+  /** How many requests wait for a place, because so many are under way. Told when that changes. */
+  waiting(event: { readonly upstream: string; readonly count: number }): void
   token(event: { readonly upstream: string; readonly result: 'cached' | 'fetched' | 'error' }): void
   /** Of the credential in use that expires first; epoch milliseconds, `undefined`: none known. */
   credentialExpiry(event: { readonly upstream: string; readonly at: number | undefined }): void

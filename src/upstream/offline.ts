@@ -1,5 +1,5 @@
 import { UpstreamError } from './errors.ts'
-import type { Registry } from './ports.ts'
+import type { Registry, RegistryStatus } from './ports.ts'
 
 /** Stands in for a registry that may not be asked: no packet leaves. */
 export class OfflineRegistry implements Registry {
@@ -7,6 +7,14 @@ export class OfflineRegistry implements Registry {
 
   constructor(name: string) {
     this.name = name
+  }
+
+  isScarce(): boolean {
+    return true
+  }
+
+  status(): RegistryStatus {
+    return { circuit: 'closed', rateLimit: undefined, restsMs: 0, waiting: 0 }
   }
 
   headManifest(): Promise<never> {

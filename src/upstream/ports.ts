@@ -5,6 +5,8 @@ import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, Repository } from '../oci/reference.ts'
 import type { Actions } from './auth.ts'
+import type { CircuitState } from './breaker.ts'
+import type { RateLimit } from './headers.ts'
 
 /** As whom a request is made: with Larder's own credentials, with none, or with the caller's. */
 export type Identity = { readonly kind: 'larder' } | { readonly kind: 'anonymous' } | CallerIdentity
@@ -22,11 +24,21 @@ export interface RequestOptions {
   /** A token of before would prove a right of before. */
   readonly isTokenNew?: boolean
   readonly signal?: AbortSignal
+  /** Nobody waits for it: it lets everybody by who does. Absent: a node waits. */
+  readonly urgency?: 'background'
 }
 
 /** One configured upstream, with its mirrors behind it. Every method throws {@link UpstreamError}. */
 export interface Registry {
   readonly name: string
+  /**
+   * Whether background work has to leave it alone: its quota is nearly used up, it has asked for a
+   * rest, or it is not asked at all for having failed. Background work that asks all the same is
+   * refused: `throttled`, reason `yielded`.
+   */
+  isScarce(): boolean
+  /** For an operator. */
+  status(): RegistryStatus
   /** HEAD, or GET where the registry gives no digest to a HEAD. */
   headManifest(
     repository: Repository,
@@ -64,6 +76,17 @@ export interface Registry {
     actions: Actions,
     identity: Identity,
   ): Promise<{ readonly origin: string; readonly authorization: string | undefined }>
+}
+
+export interface RegistryStatus {
+  /** Of its endpoints the best counts. */
+  readonly circuit: CircuitState
+  /** What it last said of Larder's quota, while that is true. */
+  readonly rateLimit: RateLimit | undefined
+  /** Milliseconds for which it has asked to be left alone; 0: none. */
+  readonly restsMs: number
+  /** How many requests wait for a place. */
+  readonly waiting: number
 }
 
 export interface RemoteManifestHead {

@@ -1,22 +1,33 @@
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, Repository } from '../oci/reference.ts'
+import { Activity } from './activity.ts'
 import type { Actions } from './auth.ts'
 import type { Bandwidth } from './bandwidth.ts'
 import { headBlob, openBlob } from './blobs.ts'
 import { discard } from './body.ts'
+import type { Circuits } from './circuits.ts'
 import type { Endpoint } from './endpoint.ts'
+import { UpstreamError } from './errors.ts'
+import type { Leave, Line } from './line.ts'
 import { listReferrers, listTags } from './lists.ts'
 import { getManifest, headManifest } from './manifests.ts'
+import type { Work } from './places.ts'
 import type {
   Identity,
   Registry,
+  RegistryStatus,
   RemoteBlob,
   RemoteManifest,
   RemoteManifestHead,
   RequestOptions,
 } from './ports.ts'
+import type { Quota } from './quota.ts'
 import type { Retry } from './retry.ts'
+
+/** So long nothing is asked of a client until it is taken for forgotten: see {@link RegistryClient.retire}. */
+const RETIRE_MS = 60_000
+const RETIRE_GRACE_MS = 10_000
 
 export interface RegistryClientOptions {
   /** The configured name. */
@@ -24,10 +35,18 @@ export interface RegistryClientOptions {
   /** In the order in which they are to be tried; exactly one is authoritative. */
   readonly endpoints: readonly Endpoint[]
   readonly retry: Retry
+  /** Those of the endpoints. */
+  readonly circuits: Circuits
+  readonly line: Line
+  readonly quota: Quota
   /** What blobs share; absent: no limit. */
   readonly bandwidth?: Bandwidth | undefined
   /** Whether nobody is given more than anyone: Larder has no credentials, and asks for none. */
   readonly isPublicOnly: boolean
+  /** Milliseconds of silence until a retired client is closed; default 60 s. */
+  readonly retireMs?: number | undefined
+  /** Another client takes its place. */
+  readonly onRetire: () => void
   /** Lets go of what is not a connection. */
   readonly onClose: () => void
 }
@@ -37,6 +56,7 @@ export class RegistryClient implements Registry {
   readonly name: string
   readonly #options: RegistryClientOptions
   readonly #registry: Endpoint
+  readonly #activity = new Activity()
 
   constructor(options: RegistryClientOptions) {
     const registry = options.endpoints.find(({ authoritative }) => authoritative)
@@ -44,6 +64,18 @@ export class RegistryClient implements Registry {
     this.name = options.name
     this.#options = options
     this.#registry = registry
+  }
+
+  isScarce(): boolean {
+    const { quota, endpoints } = this.#options
+    // What is open for long enough may be asked again, also by work that nobody waits for.
+    return quota.isLow || quota.restsMs > 0 || !this.#isAsked(endpoints)
+  }
+
+  status(): RegistryStatus {
+    const { circuits, quota, line } = this.#options
+    const { rateLimit, restsMs } = quota
+    return { circuit: circuits.state, rateLimit, restsMs, waiting: line.waiting }
   }
 
   async headManifest(
@@ -76,8 +108,17 @@ export class RegistryClient implements Registry {
     options: RequestOptions & { readonly offset: number },
   ): Promise<RemoteBlob> {
     const { bandwidth } = this.#options
-    const blob = await this.#run(options, (one) => openBlob(one, repository, digest, options))
-    return bandwidth === undefined ? blob : { ...blob, ...bandwidth.limit(blob.body) }
+    const leave = await this.#enter('body', options)
+    try {
+      const blob = await this.#ask(options, (one) => openBlob(one, repository, digest, options))
+      // The connection is in use until then.
+      if (blob.body.closed) leave()
+      else blob.body.once('close', leave)
+      return bandwidth === undefined ? blob : { ...blob, ...bandwidth.limit(blob.body) }
+    } catch (error) {
+      leave()
+      throw error
+    }
   }
 
   async listTags(repository: Repository, options: RequestOptions): Promise<readonly string[]> {
@@ -103,10 +144,15 @@ export class RegistryClient implements Registry {
     identity: Identity,
   ): Promise<{ readonly origin: string; readonly authorization: string | undefined }> {
     const { base } = this.#registry
-    const authorization = await this.#options.retry.once(this.#registry, ({ exchange }) =>
-      exchange.authorize({ repository, actions }, { as: identity }),
-    )
-    return { origin: base.href.replace(/\/$/, ''), authorization }
+    const end = this.#activity.begin()
+    try {
+      const authorization = await this.#options.retry.once(this.#registry, ({ exchange }) =>
+        exchange.authorize({ repository, actions }, { as: identity }),
+      )
+      return { origin: base.href.replace(/\/$/, ''), authorization }
+    } finally {
+      end()
+    }
   }
 
   /** Whether the registry itself answers, and takes Larder's credentials: `GET /v2/`. */
@@ -117,22 +163,91 @@ export class RegistryClient implements Registry {
     discard(response.body)
   }
 
+  /**
+   * Another client takes its place. Pulls under way go on with this one, some of them with no
+   * request open for a while, so it is closed only when nothing has been asked of it for a minute.
+   *
+   * @returns when it is closed
+   */
+  async retire(): Promise<void> {
+    const { onRetire, retireMs = RETIRE_MS } = this.#options
+    onRetire()
+    await this.#activity.silence(retireMs)
+    await this.close(RETIRE_GRACE_MS)
+  }
+
   /** Lets what is under way end within `graceMs`, and cuts the rest. */
   async close(graceMs = 0): Promise<void> {
-    this.#options.onClose()
-    await Promise.all(this.#options.endpoints.map(({ dispatchers }) => dispatchers.close(graceMs)))
+    const { endpoints, line, onClose } = this.#options
+    this.#activity.stop()
+    line.close()
+    onClose()
+    await Promise.all(endpoints.map(({ dispatchers }) => dispatchers.close(graceMs)))
+  }
+
+  async #run<T>(
+    options: RequestOptions,
+    operation: (endpoint: Endpoint) => Promise<T>,
+  ): Promise<T> {
+    const leave = await this.#enter('brief', options)
+    try {
+      return await this.#ask(options, operation)
+    } finally {
+      leave()
+    }
+  }
+
+  /** A place is held for the whole of an operation, whichever endpoints it asks in turn. */
+  async #enter(work: Work, options: RequestOptions): Promise<Leave> {
+    const { line } = this.#options
+    const urgency = options.urgency ?? 'interactive'
+    const end = this.#activity.begin()
+    try {
+      this.#yield(options)
+      // It is refused where it would wait for nothing.
+      if (!this.#isAsked(this.#endpointsFor(options))) return end
+      const leave = await line.enter({ work, urgency }, options.signal)
+      const leaveAll = () => {
+        leave()
+        end()
+      }
+      try {
+        this.#yield(options)
+      } catch (error) {
+        leaveAll()
+        throw error
+      }
+      return leaveAll
+    } catch (error) {
+      end()
+      throw error
+    }
+  }
+
+  #yield({ urgency }: RequestOptions): void {
+    if (urgency !== 'background' || !this.isScarce()) return
+    const message = 'the registry is left to those who wait for it'
+    throw new UpstreamError('throttled', { upstream: this.name, reason: 'yielded', message })
+  }
+
+  #isAsked(endpoints: readonly Endpoint[]): boolean {
+    return endpoints.some(({ key }) => this.#options.circuits.lets(key))
+  }
+
+  async #ask<T>(
+    options: RequestOptions,
+    operation: (endpoint: Endpoint) => Promise<T>,
+  ): Promise<T> {
+    return await this.#options.retry.run(this.#endpointsFor(options), operation, options.signal)
   }
 
   /**
    * Mirrors answer for Larder only. What the public or a caller may read is asked of the registry
    * itself: a mirror may be open to more, and a caller's password is none of its business.
    */
-  async #run<T>(
-    { as, signal }: RequestOptions,
-    operation: (endpoint: Endpoint) => Promise<T>,
-  ): Promise<T> {
-    const { endpoints, retry, isPublicOnly } = this.#options
+  #endpointsFor({ as }: RequestOptions): readonly Endpoint[] {
+    const { endpoints, isPublicOnly } = this.#options
     const mirrored = as.kind === 'larder' || (as.kind === 'anonymous' && isPublicOnly)
-    return await retry.run(mirrored ? endpoints : [this.#registry], operation, signal)
+    return mirrored ? endpoints : [this.#registry]
   }
 }

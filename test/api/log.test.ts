@@ -37,6 +37,7 @@ test('every request has one line, with what an operator asks for', async () => {
     reference: 'v1',
     status: 200,
     result: 'miss',
+    age: 0,
     bytes: hub.index.manifest.bytes.length,
     msg: 'request',
   })

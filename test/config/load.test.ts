@@ -49,6 +49,10 @@ test('the contract loads as what it says', async () => {
   assert.deepEqual(config.storage.maxSize, { bytes: 100 * 1024 ** 3 })
   assert.deepEqual(config.storage.minFree, { percent: 5 })
   assert.equal(config.storage.unusedForMs, undefined)
+  assert.deepEqual(config.storage.scrub, {
+    everyMs: 30 * 86_400_000,
+    bytesPerSecond: 32 * 1024 ** 2,
+  })
   assert.equal(config.memory.chunkCacheBytes, 256 * 1024 ** 2)
   const [hub] = config.upstreams
   assert.deepEqual(
@@ -56,8 +60,14 @@ test('the contract loads as what it says', async () => {
     ['password', 'dockerConfig', 'kubelet'],
   )
   assert.deepEqual(hub?.tags, [
-    { match: 'latest', repository: '**', pullPolicy: 'Always', maxAgeMs: 0 },
-    { match: '*', repository: '**', pullPolicy: 'IfNotPresent', maxAgeMs: 3_600_000 },
+    { match: 'latest', repository: '**', pullPolicy: 'Always', maxAgeMs: 0, refresh: 'blocking' },
+    {
+      match: '*',
+      repository: '**',
+      pullPolicy: 'IfNotPresent',
+      maxAgeMs: 3_600_000,
+      refresh: 'blocking',
+    },
   ])
   assert.equal(hub?.staleIfErrorMs, 7 * 86_400_000)
   assert.deepEqual(hub?.limits, {
@@ -189,6 +199,48 @@ test('a tag rule without a policy has the one that Kubernetes infers', async () 
   )
 })
 
+const REFRESHES = `
+defaults: { refresh: background }
+upstreams:
+  - { name: a.example.com, url: "https://a.example.com" }
+  - { name: b.example.com, url: "https://b.example.com", refresh: blocking }
+  - name: c.example.com
+    url: https://c.example.com
+    tags: [{ match: v1 }, { match: v2, refresh: blocking }, { match: v3, pullPolicy: Always }]
+  - name: d.example.com
+    url: https://d.example.com
+    refresh: blocking
+    tags: [{ match: v1, refresh: background }, { match: v3, pullPolicy: Never }]
+`
+
+test('a tag is refreshed as its rule says, else as its upstream, else as defaults', async () => {
+  const { config } = await loadText(REFRESHES)
+  assert.deepEqual(
+    config.upstreams.map(({ tags }) => tags.map(({ match, refresh }) => `${match} ${refresh}`)),
+    [
+      ['latest blocking', '* background'],
+      ['latest blocking', '* blocking'],
+      ['v1 background', 'v2 blocking', 'v3 blocking', 'latest blocking', '* background'],
+      ['v1 background', 'v3 blocking', 'latest blocking', '* blocking'],
+    ],
+  )
+})
+
+test("a rule's refresh is said to come from where its upstream has it", async () => {
+  const { origins } = await loadText(REFRESHES, { LARDER__UPSTREAMS__3__REFRESH: 'background' })
+  const { origins: unsaid } = await loadText('')
+  assert.equal(origins.get('upstreams.0.tags.1.refresh'), 'file')
+  assert.equal(origins.get('upstreams.3.tags.0.refresh'), 'file')
+  assert.equal(origins.get('upstreams.3.tags.3.refresh'), 'env')
+  assert.equal(unsaid.get('upstreams.0.tags.1.refresh'), 'default')
+})
+
+test('never is no period', async () => {
+  const { config } = await loadText('storage: { unusedFor: 30d, scrub: { every: never } }')
+  assert.equal(config.storage.unusedForMs, 30 * 86_400_000)
+  assert.deepEqual(config.storage.scrub, { everyMs: undefined, bytesPerSecond: 32 * 1024 ** 2 })
+})
+
 test('every problem is listed in the order of the file, with its place', async () => {
   const problems = await problemsOf(
     `version: 2
@@ -266,10 +318,14 @@ test('no problem repeats a password', async () => {
 })
 
 test('a printed configuration loads as what it was printed from', async () => {
-  for (const file of [CONTRACT, join(ROOT, 'config/private-registry.yaml')]) {
-    const { config } = await loadText(await readFile(file, 'utf8'))
+  const files = [CONTRACT, join(ROOT, 'config/private-registry.yaml')]
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')))
+  const scrub = 'storage: { unusedFor: 10d, scrub: { every: never, rate: 5MB } }'
+  for (const text of [...texts, REFRESHES, scrub, 'defaults: { refresh: background }']) {
+    const { config } = await loadText(text)
     const again = await loadText(stringify(renderConfig(config)))
     assert.deepEqual(again.config, config)
+    assert.ok(!again.warnings.some(({ path }) => path.endsWith('refresh')), 'of what it printed')
   }
 })
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { formatProblem } from '../../src/config/problems.ts'
 import { loadText, problemsOf } from './support.ts'
 
 /** One upstream with these lines more, each a key. */
@@ -112,6 +113,32 @@ const BREACHES: Record<string, readonly [string, RegExp]> = {
   'a timeout of nothing': [upstream('limits: { idleTimeout: 0s }'), /must be more than 0s/],
   'a timeout of a month': [upstream('limits: { idleTimeout: 30d }'), /at most 24h/],
   'a cache of nothing': ['storage: { maxSize: 0% }', /must be more than nothing/],
+  'content unused for no time': [
+    'storage: { unusedFor: 0s }',
+    /:1:23: storage.unusedFor: must be more than 0s/,
+  ],
+  'a scrub without end': ['storage: { scrub: { every: 0.1ms } }', /scrub.every: must be more than/],
+  'a scrub of no speed': [
+    'storage: { scrub: { rate: 0B } }',
+    /:1:27: storage.scrub.rate: must be at least 1MiB/,
+  ],
+  'a scrub without unit': ['storage: { scrub: { rate: 32 } }', /expected a size per second/],
+  'a refresh of another word': [
+    upstream('refresh: lazy'),
+    /:4:14: upstreams.0.refresh: expected background or blocking/,
+  ],
+  'a duration that no clock has': [
+    upstream('staleIfError: 999999999999d'),
+    /:4:19: upstreams.0.staleIfError: is longer than anything lasts/,
+  ],
+  'an age that no clock has': [
+    upstream('tags: [{ match: v1, maxAge: 999999999999d }]'),
+    /upstreams.0.tags.0.maxAge: is longer than anything lasts: say never/,
+  ],
+  'a bandwidth that no network has': [
+    upstream('limits: { bandwidth: 9999999999999999TiB }'),
+    /upstreams.0.limits.bandwidth: expected a size per second/,
+  ],
   'a bandwidth without unit': [upstream('limits: { bandwidth: 10 }'), /expected a size per second/],
   'an empty list of rules': ['auth: { htpasswdFile: a, rules: [] }', /must not be an empty list/],
 }
@@ -182,4 +209,43 @@ test('what is noteworthy is a warning with its place', async () => {
     '9 upstreams.0.tags.1',
   ])
   assert.ok(!JSON.stringify(warnings).includes('hunter2'))
+})
+
+test('a refresh that has no effect is a warning; one that is inherited is none', async () => {
+  const { warnings } = await loadText(
+    upstream(
+      'refresh: background',
+      'tags:',
+      '  - { match: a, pullPolicy: Always, refresh: background }',
+      '  - { match: b, pullPolicy: Never, refresh: blocking }',
+      '  - { match: c, pullPolicy: Always }',
+      '  - { match: d, refresh: background }',
+      '  - { match: latest, refresh: }',
+      '  - { match: latest, refresh: blocking, repository: acme/** }',
+    ),
+  )
+  assert.deepEqual(warnings.map(formatProblem), [
+    'larder.yaml:6:50: upstreams.0.tags.0.refresh: has no effect: with pullPolicy Always the registry is asked first',
+    'larder.yaml:7:49: upstreams.0.tags.1.refresh: has no effect: with pullPolicy Never the registry is never asked',
+    'larder.yaml:11:35: upstreams.0.tags.5.refresh: has no effect: with pullPolicy Always the registry is asked first',
+  ])
+})
+
+test('a warning of what stands under defaults is there once', async () => {
+  const { warnings } = await loadText(
+    'defaults: { tags: [{ match: v1, pullPolicy: Never, refresh: background }] }',
+  )
+  assert.deepEqual(
+    warnings.map(({ line, column, path }) => `${line}:${column} ${path}`),
+    ['1:61 defaults.tags.0.refresh'],
+  )
+})
+
+test('a limit of the cache has an effect, a preload job has none yet', async () => {
+  const { warnings } = await loadText(
+    'storage: { maxSize: 1GiB, unusedFor: 30d }\npreload: [{ name: a, sources: [b] }]',
+  )
+  assert.deepEqual(warnings.map(formatProblem), [
+    'larder.yaml:2:1: preload: has no effect in this version',
+  ])
 })

@@ -99,15 +99,34 @@ export class Daemon {
     }
   }
 
+  /** Holds it still: its connections stay, and it answers nothing. */
+  pause(): void {
+    this.#child.kill('SIGSTOP')
+  }
+
+  resume(): void {
+    this.#child.kill('SIGCONT')
+  }
+
   async stop(): Promise<void> {
+    // One that is paused would not hear of it.
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 10_000)
+    await this.#end('SIGTERM', 'SIGCONT')
+    clearTimeout(timer)
+  }
+
+  /** SIGKILL: whatever it was doing stays undone. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL')
+  }
+
+  async #end(...signals: readonly NodeJS.Signals[]): Promise<void> {
     process.off('exit', this.#killAtExit)
     const child = this.#child
     if (child.exitCode !== null || child.signalCode !== null) return
     const ended = once(child, 'exit')
-    child.kill('SIGTERM')
-    const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
+    for (const signal of signals) child.kill(signal)
     await ended
-    clearTimeout(timer)
   }
 
   #add(line: string): void {

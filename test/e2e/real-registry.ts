@@ -8,6 +8,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { send } from '../support/http-client.ts'
 import type { Content } from '../support/images.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
+import type { LinkedNetwork } from './network.ts'
 import { writeOciLayout, writeSkopeoDir } from './oci-layout.ts'
 import { Daemon, freePort } from './programs.ts'
 import { skopeoPush } from './skopeo.ts'
@@ -37,27 +38,48 @@ export interface RealRegistry extends AsyncDisposable {
   /** What was asked since the start or the last `forget`, and answered. */
   requests(): Promise<readonly LoggedRequest[]>
   forget(): Promise<void>
+  /** Holds it still until {@link resume}: it takes connections, and answers nothing. */
+  pause(): void
+  resume(): void
+  /** SIGKILL, and a new start on the same port with what it has stored. */
+  crash(): Promise<void>
   stop(): Promise<void>
+}
+
+export interface RealRegistryOptions {
+  /** Who else may do what, for `token`; {@link USER} may do everything. */
+  readonly mayUse?: NonNullable<TokenServerOptions['mayUse']>
+  readonly users?: TokenServerOptions['users']
+  /** Of a token; see {@link TokenServerOptions}. */
+  readonly lifeSeconds?: number
+  /** Where it runs; default: here, on loopback. */
+  readonly network?: LinkedNetwork
 }
 
 const LOG_LINE = /"([A-Z]+) (\S+) HTTP\/[\d.]+" (\d{3}) /
 
-/** @param rights who else may do what, for `token`; {@link USER} may do everything */
 export async function startRealRegistry(
   auth: AuthKind = 'open',
-  rights: Pick<TokenServerOptions, 'mayUse'> & Partial<Pick<TokenServerOptions, 'users'>> = {},
+  options: RealRegistryOptions = {},
 ): Promise<RealRegistry> {
   const dir = await makeTempDir('larder-e2e-registry-')
-  const { users = { [USER]: PASSWORD }, mayUse } = rights
-  const options = { dir: dir.path, users, ...(mayUse === undefined ? {} : { mayUse }) }
-  const tokens = auth === 'token' ? await startTokenServer(options) : undefined
-  const port = await freePort()
-  const host = `127.0.0.1:${port}`
+  const { users = { [USER]: PASSWORD }, network, ...rest } = options
+  const tokens =
+    auth === 'token' ? await startTokenServer({ dir: dir.path, users, ...rest }) : undefined
+  const host = `${network?.address ?? '127.0.0.1'}:${await freePort()}`
   const file = join(dir.path, 'registry.yml')
   await writeFile(file, stringify(await configOf(dir.path, host, auth, tokens)))
-  const daemon = await Daemon.start('docker-registry', ['serve', file])
   const url = `http://${host}`
-  await daemon.ready(() => send(url, '/v2/'))
+  const start = async () => {
+    const place = network ?? { start: Daemon.start }
+    const started = await place.start('docker-registry', ['serve', file])
+    await started.ready(() => send(url, '/v2/'))
+    return started
+  }
+  let daemon = await start()
+  /** What those wrote that were killed. */
+  let earlier: readonly string[] = []
+  const lines = () => [...earlier, ...daemon.lines]
   let first = 0
   const settle = () => marked(daemon, url)
   await settle()
@@ -70,11 +92,18 @@ export async function startRealRegistry(
       push(dir.path, `${host}/${repository}:${tag}`, tag, content),
     requests: async () => {
       await settle()
-      return daemon.lines.slice(first).flatMap(parseLine)
+      return lines().slice(first).flatMap(parseLine)
     },
     forget: async () => {
       await settle()
-      first = daemon.lines.length
+      first = lines().length
+    },
+    pause: () => daemon.pause(),
+    resume: () => daemon.resume(),
+    crash: async () => {
+      await daemon.kill()
+      earlier = lines()
+      daemon = await start()
     },
     stop,
     [Symbol.asyncDispose]: stop,

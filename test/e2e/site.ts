@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import type { Platform } from '../../src/oci/descriptor.ts'
+import type { Descriptor, Platform } from '../../src/oci/descriptor.ts'
 import type { Digest } from '../../src/oci/digest.ts'
-import { buildImage, buildIndex, type Content, type Image } from '../support/images.ts'
+import { buildImage, buildIndex, type Content, type Image, seededBytes } from '../support/images.ts'
 import { type RunningLarder, startLarder } from '../support/larder.ts'
-import { tarLayer } from '../support/tar.ts'
+import { tar, tarLayer } from '../support/tar.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import {
   type AuthKind,
@@ -77,6 +77,18 @@ export function makeImage(
     tarLayer({ [name]: `${seed} ${platform.architecture}\n`.repeat(1000) }),
   )
   return buildImage({ seed, mediaTypes, platform, layers })
+}
+
+/** An image that can be unpacked, of one layer that cannot be compressed. */
+export function makeLargeImage(
+  seed: string,
+  bytes: number,
+): { readonly image: Image; readonly layer: Descriptor } {
+  const files = { 'usr/large': seededBytes(seed, bytes) }
+  const image = buildImage({ seed, platform: HERE, layers: [tar(files)] })
+  const [layer] = image.layers
+  if (layer === undefined) throw new Error('an image without a layer')
+  return { image, layer }
 }
 
 /** An index over an image for this machine, the first, and one for another. */

@@ -13,8 +13,8 @@ export interface TokenServerOptions {
   readonly users: Readonly<Record<string, string>>
   /** Default: a user may do everything, who is nobody nothing. */
   readonly mayUse?: (user: string | undefined, repository: string, action: string) => boolean
-  /** Default 300. */
-  readonly expiresInSeconds?: number
+  /** How long docker-registry takes a token, to the second that has begun. Default 300. */
+  readonly lifeSeconds?: number
 }
 
 /** Gives out the signed tokens that docker-registry checks (distribution, "Token Authentication"). */
@@ -26,9 +26,22 @@ export interface TokenServer {
   readonly service: string
   /** Records who asked for what. */
   readonly server: ScriptedServer
+  /** In the order in which they were asked for. */
+  readonly given: readonly GivenToken[]
   close(): Promise<void>
 }
 
+export interface GivenToken {
+  /** As it was asked for; several are separated by spaces. */
+  readonly scope: string
+  /** When it was asked for, epoch milliseconds. */
+  readonly at: number
+  /** When docker-registry no longer takes it, epoch milliseconds. */
+  readonly endsAt: number
+}
+
+/** By so much docker-registry (2.8, registry/auth/token/token.go) prolongs the life of a token. */
+const LEEWAY_SECONDS = 60
 const ISSUER = 'larder-tests'
 const SERVICE = 'registry-of-the-tests'
 
@@ -40,7 +53,7 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
   await run('openssl', ['req', '-x509', ...key, '-out', certFile, ...subject])
   const privateKey = await importPKCS8(await readFile(keyFile, 'utf8'), 'ES256')
   const x5c = [(await readFile(certFile, 'utf8')).replace(/-----.+-----|\s/g, '')]
-  const sign = (user: string | undefined, access: readonly Access[], expiresIn: number) =>
+  const sign: Sign = (user, access, expiresAt) =>
     new SignJWT({ access })
       .setProtectedHeader({ alg: 'ES256', typ: 'JWT', x5c })
       .setIssuer(ISSUER)
@@ -49,11 +62,13 @@ export async function startTokenServer(options: TokenServerOptions): Promise<Tok
       .setJti(randomUUID())
       .setIssuedAt()
       .setNotBefore('-5s')
-      .setExpirationTime(`${expiresIn}s`)
+      .setExpirationTime(expiresAt)
       .sign(privateKey)
-  const server = await new ScriptedServer(createHandler(options, sign)).start()
+  const given: GivenToken[] = []
+  const server = await new ScriptedServer(createHandler(options, sign, given)).start()
   const realm = `${server.origin}/token`
-  return { realm, certFile, issuer: ISSUER, service: SERVICE, server, close: () => server.close() }
+  const close = () => server.close()
+  return { realm, certFile, issuer: ISSUER, service: SERVICE, server, given, close }
 }
 
 interface Access {
@@ -65,11 +80,12 @@ interface Access {
 type Sign = (
   user: string | undefined,
   access: readonly Access[],
-  expiresIn: number,
+  /** Epoch seconds. */
+  expiresAt: number,
 ) => Promise<string>
 
-function createHandler(options: TokenServerOptions, sign: Sign) {
-  const { users, expiresInSeconds = 300, mayUse = (user) => user !== undefined } = options
+function createHandler(options: TokenServerOptions, sign: Sign, given: GivenToken[]) {
+  const { users, lifeSeconds = 300, mayUse = (user) => user !== undefined } = options
   return async (request: RecordedRequest): Promise<Answer> => {
     if (request.method !== 'GET') return { status: 405 }
     const user = userOf(request.headers.authorization, users)
@@ -80,8 +96,12 @@ function createHandler(options: TokenServerOptions, sign: Sign) {
       const actions = asked.split(',').filter((action) => mayUse(user, name, action))
       return actions.length === 0 ? [] : [{ type, name, actions }]
     })
-    const token = await sign(user, access, expiresInSeconds)
-    const body = { token, expires_in: expiresInSeconds, issued_at: new Date().toISOString() }
+    const at = Date.now()
+    const ends = Math.ceil(at / 1000) + lifeSeconds
+    given.push({ scope: scopes.join(' '), at, endsAt: ends * 1000 })
+    const token = await sign(user, access, ends - LEEWAY_SECONDS)
+    const issued_at = new Date(at).toISOString()
+    const body = { token, expires_in: lifeSeconds, issued_at }
     return { status: 200, headers: { 'content-type': 'application/json' }, body }
   }
 }

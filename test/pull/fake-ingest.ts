@@ -21,6 +21,8 @@ export class FakeIngest implements Ingest {
   committed: Buffer | undefined
   state: 'open' | 'closed' | 'discarded' = 'open'
   reads = 0
+  /** The size that was announced. */
+  expected: number | undefined
   readonly #fails: Partial<Record<DiskOperation, number>>
   readonly #counts = new Map<DiskOperation, number>()
   #bytes: Buffer
@@ -39,6 +41,10 @@ export class FakeIngest implements Ingest {
   /** What is left for a later run. */
   get part(): Buffer {
     return this.#bytes
+  }
+
+  expect(size: number): void {
+    this.expected = size
   }
 
   async append(buffers: readonly Uint8Array[]): Promise<void> {

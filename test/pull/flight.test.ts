@@ -81,13 +81,14 @@ for (const size of [1, 1000, MIB, MIB + 1, 4 * MIB]) {
 test('what was wrong once, and nobody has seen, is asked for again', async () => {
   for (const lie of [0, 2 * MIB, -1]) {
     const { bytes, digest } = sampleBlob(2 * MIB + 5)
-    const { flight, source, ingest } = depart(digest, [
+    const { flight, source, ingest, events } = depart(digest, [
       { body: corrupted(bytes, lie), size: bytes.length },
       { body: bytes, size: bytes.length },
     ])
     await flight.landed
     assert.deepEqual(source.offsets, [0, 0])
     assert.deepEqual(ingest.committed, bytes)
+    assert.equal(events.mismatched, 1, 'it is told of, though nobody has come to harm')
   }
 })
 

@@ -22,8 +22,15 @@ import { makeTempDir } from '../support/temp-dir.ts'
 import { StubRegistry } from './stub-registry.ts'
 
 const HOUR = 3_600_000
-export const ALWAYS: TagRule = { match: '*', repository: '**', pullPolicy: 'Always', maxAgeMs: 0 }
+export const ALWAYS: TagRule = {
+  match: '*',
+  repository: '**',
+  pullPolicy: 'Always',
+  maxAgeMs: 0,
+  refresh: 'blocking',
+}
 export const PRESENT: TagRule = { ...ALWAYS, pullPolicy: 'IfNotPresent', maxAgeMs: HOUR }
+export const BEHIND: TagRule = { ...PRESENT, refresh: 'background' }
 export const NEVER: TagRule = { ...ALWAYS, pullPolicy: 'Never', maxAgeMs: Number.POSITIVE_INFINITY }
 
 /** The rooms of `pull` over a real store and a stub of a registry. */

@@ -30,6 +30,17 @@ export class StubRegistry implements Registry {
   /** Before every answer; what it throws is the answer. */
   before: (method: Method, as: RequestOptions['as']) => Promise<void> | void = () => undefined
 
+  /** What it says of itself to background work. */
+  scarce = false
+
+  isScarce(): boolean {
+    return this.scarce
+  }
+
+  status() {
+    return { circuit: 'closed', rateLimit: undefined, restsMs: 0, waiting: 0 } as const
+  }
+
   put(repository: string, manifest: BuiltManifest, ...tags: readonly string[]): void {
     for (const reference of [manifest.digest, ...tags]) {
       this.manifests.set(`${repository} ${reference}`, manifest)

@@ -9,6 +9,8 @@ import type {
   UpstreamConfig,
   UpstreamLimits,
 } from '../../src/config/config.ts'
+import type { LoadedConfig } from '../../src/config/load.ts'
+import type { ReloadResult } from '../../src/config/reload.ts'
 import { createLogger } from '../../src/log.ts'
 import type { Clock } from '../../src/upstream/clock.ts'
 import { type ClientRequest, type ClientResponse, send } from './http-client.ts'
@@ -54,6 +56,8 @@ export interface TestApp extends AsyncDisposable {
   samples(): Promise<readonly Sample[]>
   /** Settles once `metric` has reached `atLeast`; throws when it does not for long. */
   until(name: string, atLeast: number, labels?: Readonly<Record<string, string>>): Promise<void>
+  /** Takes over another configuration while it runs. */
+  reload(changes: Partial<TestAppOptions>): Promise<ReloadResult>
   /** Stops, and starts again on the same data, perhaps with other options. */
   restart(changes?: Partial<TestAppOptions>): Promise<void>
   close(): Promise<void>
@@ -77,6 +81,7 @@ const FRESH_FOR_AN_HOUR: TagRule = {
   repository: '**',
   pullPolicy: 'IfNotPresent',
   maxAgeMs: 3_600_000,
+  refresh: 'blocking',
 }
 /** Tags that are never fresh, and may be served stale. */
 export const EXPIRED: readonly TagRule[] = [{ ...FRESH_FOR_AN_HOUR, maxAgeMs: -1 }]
@@ -106,7 +111,16 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
       ...(clock === undefined ? {} : { clock }),
       ...(tlsLookMs === undefined ? {} : { tlsLookMs }),
     }
-    return startApp({ config, logger, version: '0.0.0-test', proxyEnvironment, ...times })
+    const load = async (): Promise<LoadedConfig> => ({
+      config: configOf(current, dataDir),
+      file: undefined,
+      stamp: undefined,
+      origins: new Map(),
+      warnings: [],
+      locate: (path, message) => ({ path: path.join('.'), message }),
+    })
+    const source = { load, file: undefined, stamp: undefined }
+    return startApp({ config, source, logger, version: '0.0.0-test', proxyEnvironment, ...times })
   }
   let current = options
   let app = await start(current).catch(async (error: unknown) => {
@@ -160,6 +174,13 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
       const isReached = (all: readonly Sample[]) => sumOf(all, name, labels) >= atLeast
       await scrape(isReached, `${name} to reach ${atLeast}`)
     },
+    async reload(changes) {
+      const before = current
+      current = { ...current, ...changes }
+      const result = await app.reload()
+      if (!result.ok) current = before
+      return result
+    },
     async restart(changes) {
       current = { ...current, ...changes }
       await app.close()
@@ -182,6 +203,7 @@ function configOf(options: TestAppOptions, dataDir: string): Config {
       maxSize: { bytes: 2 ** 30 },
       minFree: { percent: 0 },
       unusedForMs: undefined,
+      scrub: { everyMs: undefined, bytesPerSecond: 2 ** 25 },
     },
     memory: { chunkCacheBytes: options.chunkCacheBytes ?? 2 ** 26 },
     upstreams: options.upstreams.map(upstreamOf),

@@ -101,13 +101,15 @@ function defaults(url: string): UpstreamConfig {
   }
 }
 
-function recorder(events: Client['events']): UpstreamObserver {
+/** Remembers what it is told. */
+export function recorder(events: Client['events']): UpstreamObserver {
   return {
     request: (fields) => void events.push({ event: 'request', ...fields }),
     rateLimit: (fields) => void events.push({ event: 'rateLimit', ...fields }),
     error: (fields) => void events.push({ event: 'error', ...fields }),
     retry: (fields) => void events.push({ event: 'retry', ...fields }),
     circuit: (fields) => void events.push({ event: 'circuit', ...fields }),
+    waiting: (fields) => void events.push({ event: 'waiting', ...fields }),
     token: (fields) => void events.push({ event: 'token', ...fields }),
     credentialExpiry: (fields) => void events.push({ event: 'credentialExpiry', ...fields }),
   }

@@ -270,7 +270,7 @@ test('a request that waits for a free connection does not wait for ever', async 
       ...AS_LARDER,
       ...(signal === undefined ? {} : { signal }),
     })
-  await assert.rejects(pull(), failure('timeout', 'timeout'))
+  await assert.rejects(pull(), failure('throttled', 'queue_timeout'))
   const controller = new AbortController()
   const left = pull(controller.signal)
   controller.abort(new Error('left'))

@@ -186,6 +186,7 @@ async function run(kind: UpstreamErrorKind, reason: string, tookMs: number) {
     error: ignore,
     retry: ignore,
     circuit: ignore,
+    waiting: ignore,
     token: ignore,
     credentialExpiry: ignore,
   }

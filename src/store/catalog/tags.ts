@@ -9,10 +9,17 @@ interface TagKey {
   readonly tag: Tag
 }
 
+interface TagRow {
+  readonly digest: Digest
+  readonly checkedAt: number
+  readonly refusedAt: number | null
+}
+
 /** Rows of `tags`, what each points at, and of `tag_history`, what it has pointed at. */
 export class TagRows {
-  readonly #select: Statement<[TagKey], TagRecord>
+  readonly #select: Statement<[TagKey], TagRow>
   readonly #upsert: Statement<[TagKey & TagRecord]>
+  readonly #refuse: Statement<[TagKey & { readonly refusedAt: number }]>
   readonly #delete: Statement<[TagKey]>
   readonly #list: Statement<[{ readonly repositoryId: number }], Tag>
   readonly #insertHistory: Statement<[TagKey & TagRecord]>
@@ -20,13 +27,16 @@ export class TagRows {
 
   constructor(database: Database) {
     const where = 'where repository_id = :repositoryId and tag = :tag'
-    this.#select = database.prepare(`select digest, checked_at as checkedAt from tags ${where}`)
+    this.#select = database.prepare(
+      `select digest, checked_at as checkedAt, refused_at as refusedAt from tags ${where}`,
+    )
     this.#upsert = database.prepare(
       `insert into tags (repository_id, tag, digest, checked_at)
        values (:repositoryId, :tag, :digest, :checkedAt)
        on conflict do update set
          digest = excluded.digest, checked_at = excluded.checked_at, refused_at = null`,
     )
+    this.#refuse = database.prepare(`update tags set refused_at = :refusedAt ${where}`)
     this.#delete = database.prepare(`delete from tags ${where}`)
     this.#list = database
       .prepare<[{ readonly repositoryId: number }], Tag>(
@@ -43,7 +53,10 @@ export class TagRows {
   }
 
   get(repositoryId: number, tag: Tag): TagRecord | undefined {
-    return this.#select.get({ repositoryId, tag })
+    const row = this.#select.get({ repositoryId, tag })
+    if (row === undefined) return undefined
+    const { refusedAt, ...record } = row
+    return refusedAt === null ? record : { ...record, refusedAt }
   }
 
   /** Within a transaction of the caller's. */
@@ -51,6 +64,10 @@ export class TagRows {
     const row = { repositoryId, tag, digest, checkedAt }
     if (this.get(repositoryId, tag)?.digest !== digest) this.#insertHistory.run(row)
     this.#upsert.run(row)
+  }
+
+  refuse(repositoryId: number, tag: Tag, refusedAt: number): void {
+    this.#refuse.run({ repositoryId, tag, refusedAt })
   }
 
   /** The history stays. */

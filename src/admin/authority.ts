@@ -1,0 +1,136 @@
+import type { IncomingMessage } from 'node:http'
+
+import { Attempts } from '../access/attempts.ts'
+import { isLoopback } from '../config/addresses.ts'
+import { RegistryError } from '../oci/errors.ts'
+import { AdminError } from './errors.ts'
+import { isCrossSite, isForwarded, isOwnHost } from './origin.ts'
+import { isSameToken, readTokenFile, TokenFileError } from './token-file.ts'
+
+/** Wrong tokens that an address may send in a row, and how many it gets back in a minute. */
+const GUESSES_PER_MINUTE = 20
+
+export interface AuthorityOptions {
+  /** Of the configuration in effect. */
+  readonly tokenFile: () => string | undefined
+  /** `server.adminListen`, as configured. */
+  readonly listenHost: string
+  /** Milliseconds that a jump of the wall clock does not move. */
+  readonly monotonic: () => number
+}
+
+/** By what right something was changed. */
+export type Right = 'token' | 'loopback'
+
+/**
+ * Who may read and who may change. Reading is free to whoever reaches the listener. A change needs
+ * the token of `admin.tokenFile`; where none is configured, a listener and a caller that are both on
+ * this machine's loopback, and nothing that a browser there may have been made to send.
+ */
+export class Authority {
+  readonly #options: AuthorityOptions
+  readonly #guesses: Attempts
+
+  constructor(options: AuthorityOptions) {
+    this.#options = options
+    this.#guesses = new Attempts({ perMinute: GUESSES_PER_MINUTE, monotonic: options.monotonic })
+  }
+
+  /** @throws {AdminError} `FORBIDDEN` to a page that had its own name point at this machine */
+  admitReader({ headers }: IncomingMessage): void {
+    // What listens elsewhere too is reached by such a page without any trick.
+    if (isLoopback(this.#options.listenHost)) this.#checkHost(headers.host)
+  }
+
+  /** @throws {AdminError} with what to do, before any of the body is read */
+  async admitChange(request: IncomingMessage): Promise<Right> {
+    const { headers } = request
+    if (isCrossSite(headers)) throw forbidden('another site made a browser send this')
+    // Without asking first, a page of another site can send everything but this.
+    if (!/^application\/json\s*(?:;|$)/i.test(headers['content-type'] ?? '')) {
+      throw new AdminError('UNSUPPORTED_MEDIA_TYPE')
+    }
+    const file = this.#options.tokenFile()
+    if (file === undefined) {
+      this.#checkLoopback(request)
+      return 'loopback'
+    }
+    await this.#checkToken(file, request)
+    return 'token'
+  }
+
+  /** Why no token is accepted at present; `undefined` when nothing is wrong. For a line in the log. */
+  async problem(): Promise<string | undefined> {
+    const file = this.#options.tokenFile()
+    if (file === undefined) return undefined
+    try {
+      await readTokenFile(file)
+      return undefined
+    } catch (error) {
+      if (error instanceof TokenFileError) return `admin.tokenFile ${file}: ${error.message}`
+      throw error
+    }
+  }
+
+  #checkLoopback({ headers, socket }: IncomingMessage): void {
+    const { listenHost } = this.#options
+    if (!isLoopback(listenHost)) {
+      throw forbidden('server.adminListen is not on loopback and admin.tokenFile is not set')
+    }
+    if (!isLoopback(unmapped(socket.remoteAddress ?? ''))) {
+      throw forbidden('the caller is not on loopback and admin.tokenFile is not set')
+    }
+    if (isForwarded(headers)) {
+      throw forbidden('a proxy sent this for somebody else and admin.tokenFile is not set')
+    }
+    this.#checkHost(headers.host)
+  }
+
+  /** With the right token it does not matter by which name: no page knows it. */
+  #checkHost(host: string | undefined): void {
+    if (isOwnHost(host, this.#options.listenHost)) return
+    throw new AdminError('FORBIDDEN', {
+      message:
+        'ask by an IP address, localhost or the host of server.adminListen: ' +
+        'another Host may be a page that had its own name point here',
+    })
+  }
+
+  async #checkToken(file: string, { headers, socket }: IncomingMessage): Promise<void> {
+    const sent = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1]
+    if (sent === undefined) throw unauthorized('the admin token is needed: Authorization: Bearer …')
+    const expected = await readTokenFile(file).catch((error: unknown) => {
+      if (!(error instanceof TokenFileError)) throw error
+      // Where the file is, is nothing to callers who have shown no right.
+      const message = `the file of admin.tokenFile cannot be used: ${error.message}`
+      throw new AdminError('FORBIDDEN', { message, cause: error })
+    })
+    const isRight = await this.#guesses
+      .make(
+        unmapped(socket.remoteAddress ?? ''),
+        async () => isSameToken(expected, sent),
+        (right) => !right,
+      )
+      .catch((error: unknown) => {
+        if (!(error instanceof RegistryError)) throw error
+        throw new AdminError('TOO_MANY_REQUESTS', { headers: error.headers, cause: error })
+      })
+    if (!isRight) throw unauthorized('the admin token is wrong')
+  }
+}
+
+/** An IPv4 caller of a listener for both families. */
+export function unmapped(address: string): string {
+  return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
+}
+
+function forbidden(reason: string): AdminError {
+  return new AdminError('FORBIDDEN', { message: `changes are refused: ${reason}` })
+}
+
+function unauthorized(message: string): AdminError {
+  return new AdminError('UNAUTHORIZED', {
+    message,
+    headers: { 'WWW-Authenticate': 'Bearer realm="larder"' },
+  })
+}

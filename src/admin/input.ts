@@ -1,0 +1,51 @@
+/** What is sent to the admin API, read once at its edge. */
+import { z } from 'zod'
+
+import { DURATION_EXPECTED, parseDuration } from '../config/durations.ts'
+import { parseSize, SIZE_EXPECTED } from '../config/sizes.ts'
+import { AdminError } from './errors.ts'
+
+/** Milliseconds, from a text such as `30d`. */
+export const durationMs = z.string().transform((text, context) => {
+  const value = parseDuration(text)
+  if (value !== undefined) return value
+  context.addIssue({ code: 'custom', message: DURATION_EXPECTED })
+  return z.NEVER
+})
+
+/** Bytes, from a text such as `100GiB`. */
+export const bytes = z.string().transform((text, context) => {
+  const value = parseSize(text)
+  if (value !== undefined) return value
+  context.addIssue({ code: 'custom', message: SIZE_EXPECTED })
+  return z.NEVER
+})
+
+/** @throws {AdminError} `INVALID` with every problem there is, by its path */
+export function parseInput<Schema extends z.ZodType>(
+  schema: Schema,
+  input: unknown,
+): z.output<Schema> {
+  const parsed = schema.safeParse(input)
+  if (parsed.success) return parsed.data
+  const problems = parsed.error.issues.map(({ path, message }) => ({
+    path: path.map(String).join('.'),
+    message,
+  }))
+  throw invalid(problems)
+}
+
+/** @throws {AdminError} `INVALID`, unless exactly one of `keys` is given */
+export function requireOne(
+  input: Readonly<Record<string, unknown>>,
+  keys: readonly string[],
+): void {
+  const given = keys.filter((key) => input[key] !== undefined)
+  if (given.length === 1) return
+  throw invalid([{ path: '', message: `expected exactly one of ${keys.join(', ')}` }])
+}
+
+function invalid(problems: readonly { path: string; message: string }[]): AdminError {
+  const said = problems.map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
+  return new AdminError('INVALID', { message: said.join('; '), problems })
+}

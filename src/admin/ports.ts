@@ -1,0 +1,165 @@
+/** What the admin API asks of the other rooms, each as narrow as it is used. */
+import type { ReloadResult } from '../config/reload.ts'
+import type { Reference, Repository } from '../oci/reference.ts'
+
+export interface AdminPorts {
+  readonly names: Names
+  readonly reloading: Reloading
+  readonly pins: Pins
+  readonly removal: Removal
+  readonly verification: Verification
+  readonly storage: Storage
+}
+
+/** The upstreams of the configuration in effect. */
+export interface Names {
+  /** The name of the upstream that a registry's host means; `undefined`: none. */
+  find(registry: string): string | undefined
+  all(): readonly string[]
+}
+
+export interface Reloading {
+  /** All or nothing; what is wrong with the new configuration is an answer, not an exception. */
+  reload(): Promise<ReloadResult>
+}
+
+/** What a person names: one manifest, or every tag that a glob matches. */
+export type Target =
+  | {
+      readonly kind: 'reference'
+      readonly upstream: string
+      readonly repository: Repository
+      readonly reference: Reference
+    }
+  /** A glob over `<upstream>/<repository>:<tag>`. */
+  | { readonly kind: 'pattern'; readonly pattern: string }
+
+export interface Pins {
+  /**
+   * Makes the pin, or gives the one that is there this expiry and `follows`.
+   *
+   * @returns `undefined`: what it names is not here
+   */
+  pin(request: PinRequest): Promise<Pin | undefined>
+  /** Whoever has asked for them. @returns how many there were */
+  unpin(target: Target): Promise<number>
+  list(): Promise<readonly Pin[]>
+}
+
+export interface PinRequest {
+  readonly target: Target
+  /** Whether it moves with its tag. */
+  readonly follows: boolean
+  /** Milliseconds from now; `undefined`: until it is taken away. */
+  readonly expiresInMs: number | undefined
+}
+
+export interface Pin {
+  /** `<upstream>/<repository>:<tag>`, `…@<digest>`, or the pattern. */
+  readonly name: string
+  readonly kind: 'tag' | 'digest' | 'pattern'
+  /** `manual`, or the name of a preload job. */
+  readonly owner: string
+  /** What it holds at present; `undefined` for a pattern, and for what is not here. */
+  readonly digest: string | undefined
+  readonly follows: boolean
+  /** Epoch milliseconds. */
+  readonly createdAt: number
+  /** Epoch milliseconds. */
+  readonly expiresAt: number | undefined
+}
+
+/** What is to be removed. */
+export type Selection =
+  | { readonly kind: 'targets'; readonly targets: readonly Target[] }
+  | { readonly kind: 'upstream'; readonly upstream: string }
+  | { readonly kind: 'unusedFor'; readonly unusedForMs: number }
+  /** Least recently used first, until no more than so many bytes are left. */
+  | { readonly kind: 'downTo'; readonly bytes: number }
+
+export interface Removal {
+  /** @param options `force`: what is pinned too, with its pins */
+  purge(selection: Selection, options: PurgeOptions): Promise<Removed>
+  /** What nothing names any more. */
+  gc(options: GcOptions): Promise<Removed>
+}
+
+export interface PurgeOptions {
+  readonly dryRun: boolean
+  readonly force: boolean
+}
+
+export interface GcOptions {
+  readonly dryRun: boolean
+  /** Parts of downloads and orphans younger than this stay; `undefined`: the store's own rule. */
+  readonly olderThanMs: number | undefined
+}
+
+/** What went, or in a dry run would go. */
+export interface Removed {
+  readonly tags: number
+  readonly manifests: number
+  readonly blobs: number
+  readonly bytes: number
+  /** Of what was selected, what stays because it is pinned or being read. */
+  readonly kept: number
+  /** Targets of which there is nothing here. */
+  readonly unknown: readonly Target[]
+}
+
+export interface Verification {
+  /** Hashes everything that is stored. Ends early, with what it has found, once `signal` aborts. */
+  verify(options: VerifyOptions, onEvent: (event: VerifyEvent) => void): Promise<Verified>
+}
+
+export interface VerifyOptions {
+  /** Whether what is damaged is fetched again. */
+  readonly repair: boolean
+  readonly signal: AbortSignal
+}
+
+export type VerifyEvent =
+  | {
+      readonly kind: 'progress'
+      readonly checked: number
+      readonly total: number
+      readonly bytes: number
+    }
+  | { readonly kind: 'fault'; readonly digest: string; readonly fault: 'damaged' | 'missing' }
+
+/** Numbers of contents. */
+export interface Verified {
+  readonly checked: number
+  readonly ok: number
+  readonly damaged: number
+  readonly missing: number
+  readonly repaired: number
+}
+
+export interface Storage {
+  read(): Promise<StorageReport>
+}
+
+/** All sizes in bytes. */
+export interface StorageReport {
+  readonly usedBytes: number
+  /** `storage.maxSize`, of a share its bytes. */
+  readonly quotaBytes: number
+  readonly availableBytes: number
+  readonly pinnedBytes: number
+  readonly blobs: number
+  readonly manifests: number
+  readonly tags: number
+  /** Downloads under way or left to be resumed. */
+  readonly parts: { readonly count: number; readonly bytes: number }
+  /** What eviction would take first. */
+  readonly next: readonly NextToGo[]
+}
+
+export interface NextToGo {
+  /** A reference where it has one, else its digest. */
+  readonly name: string
+  readonly bytes: number
+  /** Epoch milliseconds. */
+  readonly lastUsedAt: number
+}

@@ -1,0 +1,69 @@
+import type { Response } from 'express'
+import { z } from 'zod'
+
+import type { Endpoint, Outcome } from './endpoint.ts'
+import { AdminError } from './errors.ts'
+import { parseInput } from './input.ts'
+import { LineStream } from './line-stream.ts'
+import type { Verification, VerifyEvent } from './ports.ts'
+
+const VERIFY = z.strictObject({ repair: z.boolean().default(false) })
+
+export interface VerifyEndpointOptions {
+  readonly verification: Verification
+  /** Milliseconds that a jump of the wall clock does not move. */
+  readonly monotonic: () => number
+}
+
+/** `POST /verify`: hashes everything, one at a time, for as long as whoever asked listens. */
+export class VerifyEndpoint implements Endpoint {
+  readonly path = '/verify'
+  readonly post = {
+    action: 'verify',
+    prepare: (input: unknown) => {
+      const { repair } = parseInput(VERIFY, input)
+      return { parameters: { repair }, run: (response: Response) => this.#run(repair, response) }
+    },
+  }
+  readonly #options: VerifyEndpointOptions
+  #isRunning = false
+
+  constructor(options: VerifyEndpointOptions) {
+    this.#options = options
+  }
+
+  async #run(repair: boolean, response: Response): Promise<Outcome> {
+    if (this.#isRunning) {
+      // Two would read the same disk against each other.
+      throw new AdminError('CONFLICT', { message: 'a verification is under way already' })
+    }
+    this.#isRunning = true
+    try {
+      return await this.#stream(repair, response)
+    } finally {
+      this.#isRunning = false
+    }
+  }
+
+  async #stream(repair: boolean, response: Response): Promise<Outcome> {
+    const { verification, monotonic } = this.#options
+    const leaving = new AbortController()
+    response.once('close', () => leaving.abort())
+    const lines = new LineStream(response, { monotonic }, { event: 'started', repair })
+    const onEvent = ({ kind, ...event }: VerifyEvent) => {
+      if (kind === 'progress') lines.progress({ event: kind, ...event })
+      else lines.write({ event: kind, ...event })
+    }
+    try {
+      const result = await verification.verify({ repair, signal: leaving.signal }, onEvent)
+      // A client that got its last line closes too; one that went before that heard no result.
+      const hasLeft = leaving.signal.aborted
+      lines.end({ event: 'done', ...result })
+      return { body: undefined, result: { ...result, complete: !hasLeft } }
+    } catch (error) {
+      if (leaving.signal.aborted) return { body: undefined, result: { complete: false } }
+      lines.end({ event: 'failed', ...new AdminError('INTERNAL').toJSON() })
+      throw error
+    }
+  }
+}

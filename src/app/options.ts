@@ -1,0 +1,38 @@
+import type { Config } from '../config/config.ts'
+import type { LoadedConfig } from '../config/load.ts'
+import type { FileStamp } from '../config/stamp.ts'
+import type { RootLogger } from '../log.ts'
+import type { Clock } from '../upstream/clock.ts'
+import type { ProgramSettings } from '../upstream/credentials/sources.ts'
+import type { ProxyEnvironment } from '../upstream/proxy-rules.ts'
+
+export interface AppOptions {
+  readonly config: Config
+  /** Where a reload takes the configuration from; absent: there is none. */
+  readonly source?: ConfigSource
+  readonly logger: RootLogger
+  readonly version: string
+  readonly proxyEnvironment: ProxyEnvironment
+  /** For plugins and helpers that give out credentials; absent: none is found in PATH. */
+  readonly programs?: ProgramSettings
+  /** Default: that of the system. */
+  readonly clock?: Clock
+  /** How often certificates are looked at, in milliseconds; default 10 s. */
+  readonly tlsLookMs?: number
+  /**
+   * How long a broken download waits for a registry that says when it may be asked again, in
+   * milliseconds; default 30 s.
+   */
+  readonly patienceMs?: number
+}
+
+export interface ConfigSource {
+  /** Reads it anew, from the file that it was read from at the start. */
+  load(): Promise<LoadedConfig>
+  /** Absolute; its changes are followed. `undefined`: there is no file. */
+  readonly file: string | undefined
+  /** Of the file as `config` was read from it. */
+  readonly stamp: FileStamp | undefined
+  /** How often it is looked at, in milliseconds; default 5 s. */
+  readonly lookMs?: number
+}

@@ -1,0 +1,4 @@
+/** For a log line. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

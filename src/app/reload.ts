@@ -1,0 +1,48 @@
+import type { Config } from '../config/config.ts'
+import type { LoadedConfig } from '../config/load.ts'
+import { formatProblem } from '../config/problems.ts'
+import { Reloader, type ReloadResult } from '../config/reload.ts'
+import { ConfigWatch } from '../config/watch.ts'
+import type { Logger } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import type { ConfigSource } from './options.ts'
+
+export interface ReloadParts {
+  readonly source: ConfigSource
+  readonly current: () => Config
+  readonly apply: (loaded: LoadedConfig) => Promise<void>
+  readonly logger: Logger
+  readonly metrics: Metrics
+}
+
+export interface Reloading {
+  reload(): Promise<ReloadResult>
+  /** The file is followed no longer. */
+  close(): void
+}
+
+/** Takes over a changed configuration: when asked to, and when its file changes. */
+export function followConfig({ source, current, apply, logger, metrics }: ReloadParts): Reloading {
+  const onResult = (result: ReloadResult) => {
+    metrics.reloaded(result.ok)
+    if (!result.ok) {
+      const { message } = result
+      logger.error({ problems: message.split('\n') }, 'the configuration from before stays in use')
+      return
+    }
+    for (const warning of result.warnings) logger.warn(formatProblem(warning))
+    logger.info({ config: source.file }, 'the configuration was read again and is in use')
+  }
+  const reloader = new Reloader({ load: () => source.load(), apply, current, onResult })
+  const { file, stamp, lookMs: everyMs } = source
+  const watch =
+    file === undefined
+      ? undefined
+      : new ConfigWatch({
+          file,
+          stamp,
+          onChange: () => void reloader.reload(),
+          ...(everyMs === undefined ? {} : { everyMs }),
+        })
+  return { reload: () => reloader.reload(), close: () => watch?.close() }
+}

@@ -1,0 +1,37 @@
+/** `larder gc`. Results go to standard output, messages to standard error. */
+import { Command } from 'commander'
+
+import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
+import {
+  AdminClient,
+  type AdminClientOptions,
+  addAdminOptions,
+  outputOption,
+} from './admin-client.ts'
+import { printRemoved, type RemovedAnswer } from './removed.ts'
+
+interface GcOptions extends AdminClientOptions {
+  readonly dryRun: boolean
+  readonly olderThan?: string
+  readonly output: 'table' | 'json'
+}
+
+const EXAMPLES = `
+Examples:
+  larder gc --dry-run
+  larder gc --older-than 1h`
+
+export function gcCommand(io: Surroundings = processSurroundings()): Command {
+  const command = new Command('gc')
+    .description('remove what nothing names any more: manifests, orphans, parts of downloads')
+    .option('--dry-run', 'only say what would go', false)
+    .option('--older-than <duration>', 'leave what is younger, such as 1h')
+    .addOption(outputOption())
+    .addHelpText('after', EXAMPLES)
+  return addAdminOptions(command).action(async (options: GcOptions) => {
+    const { dryRun, olderThan, output } = options
+    const client = await AdminClient.open(options, io)
+    const removed = await client.post('/gc', { dryRun, olderThan })
+    printRemoved(removed as RemovedAnswer, { dryRun, output }, io)
+  })
+}

@@ -1,0 +1,142 @@
+/** `larder verify`. Results go to standard output, messages and progress to standard error. */
+import { Command } from 'commander'
+
+import type { Verified } from '../admin/ports.ts'
+import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
+import { exitErrorOf, failureOf } from './admin-answers.ts'
+import {
+  AdminClient,
+  type AdminClientOptions,
+  addAdminOptions,
+  outputOption,
+} from './admin-client.ts'
+import { ExitError } from './exit.ts'
+import { formatBytes } from './format.ts'
+import { Progress } from './progress.ts'
+import { processTerminal, type Terminal } from './terminal.ts'
+
+const EXIT_FAILURE = 1
+const EXIT_INTEGRITY = 4
+
+interface VerifyOptions extends AdminClientOptions {
+  readonly repair: boolean
+  readonly output: 'table' | 'json'
+}
+
+/** A line of the stream; see the admin API's `/verify`. */
+type Line =
+  | { readonly event: 'started' }
+  | {
+      readonly event: 'progress'
+      readonly checked: number
+      readonly total: number
+      readonly bytes: number
+    }
+  | ({ readonly event: 'fault' } & Fault)
+  | ({ readonly event: 'done' } & Verified)
+  | { readonly event: 'failed'; readonly error: unknown }
+
+interface Fault {
+  readonly digest: string
+  readonly fault: 'damaged' | 'missing'
+}
+
+const EXAMPLES = `
+Reads everything that is stored, and hashes it. What is damaged is put aside and never served; it is
+fetched again by the next pull, or at once with --repair. Ends with 4 if anything stays damaged or
+missing. Ctrl-C ends the verification on the server too.
+
+Examples:
+  larder verify
+  larder verify --repair -o json`
+
+export function verifyCommand(
+  io: Surroundings = processSurroundings(),
+  terminal: Terminal = processTerminal(),
+): Command {
+  const command = new Command('verify')
+    .description('check every stored byte against its digest')
+    .option('--repair', 'fetch what is damaged or missing again', false)
+    .addOption(outputOption())
+    .addHelpText('after', EXAMPLES)
+  return addAdminOptions(command).action((options: VerifyOptions) => verify(options, io, terminal))
+}
+
+async function verify(
+  options: VerifyOptions,
+  io: Surroundings,
+  { isWatched }: Terminal,
+): Promise<void> {
+  const { repair, output } = options
+  const client = await AdminClient.open(options, io)
+  const monotonic = () => performance.now()
+  const progress = new Progress({ stderr: io.stderr, isWatched, monotonic })
+  const faults: Fault[] = []
+  const report = ({ digest, fault }: Fault) => {
+    faults.push({ digest, fault })
+    progress.clear()
+    if (output === 'table') io.stdout.write(`${fault.padEnd(7)}  ${digest}\n`)
+  }
+  try {
+    const lines = client.stream('/verify', { repair }) as AsyncGenerator<Line, void, undefined>
+    const result = await follow(lines, progress, report)
+    progress.clear()
+    print(result, faults, output, io)
+    if (result.damaged + result.missing > result.repaired) throw new ExitError(EXIT_INTEGRITY)
+  } finally {
+    progress.clear()
+  }
+}
+
+async function follow(
+  lines: AsyncIterable<Line>,
+  progress: Progress,
+  report: (fault: Fault) => void,
+): Promise<Verified> {
+  for await (const line of lines) {
+    switch (line.event) {
+      case 'started':
+        break
+      case 'progress':
+        progress.show(`${line.checked} of ${line.total} checked, ${formatBytes(line.bytes)} read`)
+        break
+      case 'fault':
+        report(line)
+        break
+      case 'done': {
+        const { event: _event, ...result } = line
+        return result
+      }
+      case 'failed': {
+        const failure = failureOf(line)
+        throw failure === undefined ? cut() : exitErrorOf(failure)
+      }
+      default:
+        line satisfies never
+    }
+  }
+  throw cut()
+}
+
+function print(
+  result: Verified,
+  faults: readonly Fault[],
+  output: 'table' | 'json',
+  { stdout }: Pick<Surroundings, 'stdout'>,
+): void {
+  if (output === 'json') {
+    stdout.write(`${JSON.stringify({ ...result, faults }, undefined, 2)}\n`)
+    return
+  }
+  const { checked, ok, damaged, missing, repaired } = result
+  stdout.write(
+    `${checked} checked: ${ok} ok, ${damaged} damaged, ${missing} missing, ${repaired} repaired\n`,
+  )
+}
+
+function cut(): ExitError {
+  return new ExitError(
+    EXIT_FAILURE,
+    'the verification ended before its end: see the log of the server',
+  )
+}

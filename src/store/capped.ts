@@ -1,0 +1,165 @@
+import type { Digest } from '../oci/digest.ts'
+import type { Admission } from './admission.ts'
+import type { Leases } from './leases.ts'
+import type { BlobStore, Ingest, OpenBlob } from './ports.ts'
+import type { Quota } from './quota.ts'
+import type { Removal } from './removal.ts'
+
+export interface CappedBlobsOptions {
+  readonly blobs: BlobStore
+  readonly quota: Quota
+  readonly admission: Admission
+  readonly removal: Pick<Removal, 'settled'>
+  readonly leases: Leases
+}
+
+/** A blob store that keeps to its cap: what is written to it has its room first. */
+export class CappedBlobs implements BlobStore {
+  readonly #options: CappedBlobsOptions
+  readonly #blobs: BlobStore
+
+  constructor(options: CappedBlobsOptions) {
+    this.#options = options
+    this.#blobs = options.blobs
+  }
+
+  stat(digest: Digest): Promise<number | undefined> {
+    return this.#blobs.stat(digest)
+  }
+
+  open(digest: Digest): Promise<OpenBlob | undefined> {
+    return this.#blobs.open(digest)
+  }
+
+  read(digest: Digest, maxBytes: number): Promise<Buffer | undefined> {
+    return this.#blobs.read(digest, maxBytes)
+  }
+
+  /** @throws {NoRoomError} */
+  async put(digest: Digest, bytes: Uint8Array): Promise<void> {
+    const { admission, quota, removal, leases } = this.#options
+    const release = leases.hold(digest)
+    try {
+      await removal.settled(digest)
+      const before = await this.#blobs.stat(digest)
+      if (before === undefined) await admission.reserve(digest, bytes.byteLength)
+      await this.#blobs.put(digest, bytes)
+      if (before === undefined) quota.wrote(digest, bytes.byteLength)
+      quota.landed(digest, bytes.byteLength)
+    } catch (error) {
+      quota.release(digest)
+      throw error
+    } finally {
+      release()
+    }
+  }
+
+  async ingest(digest: Digest): Promise<Ingest> {
+    const { leases, quota } = this.#options
+    const release = leases.hold(digest)
+    try {
+      const ingest = await this.#blobs.ingest(digest)
+      quota.keep(digest, ingest.size)
+      return new CappedIngest(ingest, this.#options, release)
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  async delete(digest: Digest): Promise<void> {
+    await this.#blobs.delete(digest)
+  }
+
+  async quarantine(digest: Digest): Promise<void> {
+    await this.#blobs.quarantine(digest)
+  }
+
+  scan(): AsyncIterable<{ readonly digest: Digest; readonly size: number }> {
+    return this.#blobs.scan()
+  }
+}
+
+/** A part that asks for room as it grows. While it is open its digest is in use. */
+class CappedIngest implements Ingest {
+  readonly digest: Digest
+  readonly #ingest: Ingest
+  readonly #options: CappedBlobsOptions
+  readonly #release: () => void
+  /** Of what was asked for so far. */
+  #room: Promise<void> = Promise.resolve()
+  #isCommitted = false
+
+  constructor(ingest: Ingest, options: CappedBlobsOptions, release: () => void) {
+    this.digest = ingest.digest
+    this.#ingest = ingest
+    this.#options = options
+    this.#release = release
+  }
+
+  get size(): number {
+    return this.#ingest.size
+  }
+
+  expect(size: number): void {
+    const { admission } = this.#options
+    this.#room = this.#room.then(() => admission.reserve(this.digest, size))
+    // Whoever writes is told.
+    this.#room.catch(() => {})
+  }
+
+  /** @throws {NoRoomError} */
+  async append(buffers: readonly Uint8Array[]): Promise<void> {
+    const { admission, quota } = this.#options
+    await this.#room
+    const end = buffers.reduce((sum, { byteLength }) => sum + byteLength, this.#ingest.size)
+    if (end > quota.claimOf(this.digest)) await admission.grow(this.digest, end)
+    try {
+      await this.#ingest.append(buffers)
+    } finally {
+      quota.wrote(this.digest, this.#ingest.size)
+    }
+  }
+
+  read(position: number, length: number): Promise<Buffer> {
+    return this.#ingest.read(position, length)
+  }
+
+  async reset(): Promise<void> {
+    await this.#ingest.reset()
+    this.#options.quota.wrote(this.digest, 0)
+  }
+
+  async commit(): Promise<void> {
+    await this.#asked()
+    await this.#options.removal.settled(this.digest)
+    await this.#ingest.commit()
+    this.#isCommitted = true
+    this.#options.quota.landed(this.digest, this.#ingest.size)
+  }
+
+  async close(): Promise<void> {
+    await this.#asked()
+    try {
+      await this.#ingest.close()
+    } finally {
+      if (!this.#isCommitted) this.#options.quota.keep(this.digest, this.#ingest.size)
+      this.#release()
+    }
+  }
+
+  async discard(): Promise<void> {
+    await this.#asked()
+    try {
+      await this.#ingest.discard()
+    } finally {
+      if (!this.#isCommitted) this.#options.quota.release(this.digest)
+      this.#release()
+    }
+  }
+
+  /** Room that is granted after the end would never be given back. */
+  async #asked(): Promise<void> {
+    await this.#room.catch(() => {})
+  }
+}

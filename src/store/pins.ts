@@ -1,0 +1,387 @@
+import { setImmediate } from 'node:timers/promises'
+
+import type { Logger } from '../log.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/reference.ts'
+import type { SqliteCatalog } from './catalog.ts'
+import { type FailAt, NEVER_FAILS } from './failpoints.ts'
+import { Leases } from './leases.ts'
+import {
+  checkOwner,
+  InvalidPinError,
+  isSelected,
+  MANUAL,
+  MAX_PATTERN_LENGTH,
+  NotHereError,
+  nameOf,
+  ownerOfMatches,
+  type PatternPin,
+  type PatternRequest,
+  type Pin,
+  type PinRequest,
+  type PinSelector,
+  type ReferencePin,
+  type ReferenceRequest,
+} from './pin.ts'
+import { type Content, contentOf, placeOf } from './pin-content.ts'
+import { PinFiles } from './pin-files.ts'
+import { PinIndex } from './pin-index.ts'
+import { restorePins } from './pin-restore.ts'
+import { alignRows } from './pin-rows.ts'
+import { type PinSurvey, surveyPins } from './pin-survey.ts'
+import type { BlobStore, Place } from './ports.ts'
+
+export interface PinsOptions {
+  /** The data directory. The caller holds its lock. */
+  readonly path: string
+  readonly catalog: SqliteCatalog
+  readonly blobs: Pick<BlobStore, 'stat' | 'open'>
+  readonly logger: Pick<Logger, 'info' | 'warn'>
+  /** Epoch milliseconds of Larder's own clock: a pin expires by it. */
+  readonly now: () => number
+  readonly failAt?: FailAt | undefined
+}
+
+/** How many pinned references have everything in the store. */
+export type Completeness = Omit<PinSurvey, 'pinnedBytes'>
+
+/** A survey looks at everything that is pinned: a scrape takes the last one, if it is not older. */
+const SURVEY_MS = 60_000
+const TAG_PAGE = 256
+
+/**
+ * What eviction must leave alone. Files under `pins/` are the truth; rows of the catalog are their
+ * index. A pin is written file first, then row, and goes in the same order.
+ */
+export class Pins {
+  /**
+   * Settles when the catalog has back what it lacked of the pins. Never rejects: a failure is logged,
+   * and the next start tries again.
+   */
+  readonly settled: Promise<void>
+  readonly #options: PinsOptions
+  readonly #files: PinFiles
+  readonly #index: PinIndex
+  readonly #failAt: FailAt
+  /** About to be pinned: it must not go between the look and the file. */
+  readonly #held = new Leases()
+  #queue: Promise<unknown> = Promise.resolve()
+  #isRestored = false
+  #isClosing = false
+  #surveying: Promise<PinSurvey> | undefined
+  #surveyed: { readonly survey: PinSurvey; readonly at: number } | undefined
+
+  /** @throws {DataDirectoryError} when the folders cannot be made */
+  static async open(options: PinsOptions): Promise<Pins> {
+    const files = await PinFiles.open(options)
+    const { pins, damaged } = await files.load()
+    const index = new PinIndex(options.now)
+    for (const pin of pins) index.put(pin)
+    return new Pins(options, files, index, await alignRows(options, files, index, damaged))
+  }
+
+  private constructor(
+    options: PinsOptions,
+    files: PinFiles,
+    index: PinIndex,
+    lost: readonly ReferencePin[],
+  ) {
+    this.#options = options
+    this.#files = files
+    this.#index = index
+    this.#failAt = options.failAt ?? NEVER_FAILS
+    this.settled = this.#settle(lost)
+  }
+
+  /**
+   * Durable when it resolves. To pin the same for the same owner again replaces the pin.
+   *
+   * @throws {NotHereError} of what is not in the store
+   * @throws {InvalidPinError} of an owner, a pattern or an expiry that cannot be
+   */
+  async pin(request: PinRequest): Promise<Pin> {
+    await this.settled
+    if (!('pattern' in request)) return this.#enqueue(() => this.#pinReference(request))
+    const pin = await this.#enqueue(() => this.#pinPattern(request))
+    await this.#catchUp()
+    return pin
+  }
+
+  /**
+   * Durable when it resolves.
+   *
+   * @param selector at least one of its fields
+   * @returns those that are no longer
+   */
+  async unpin(selector: PinSelector): Promise<readonly Pin[]> {
+    if (Object.values(selector).every((value) => value === undefined)) {
+      throw new InvalidPinError('nothing says which pins are meant')
+    }
+    return this.#enqueue(async () => {
+      const pins = this.#listed().filter((pin) => isSelected(pin, selector))
+      await this.#remove(pins)
+      return pins
+    })
+  }
+
+  /** Those in force. What a pattern has matched is not listed beside it. */
+  list(): readonly Pin[] {
+    return this.#listed().filter((pin) => !this.#index.isExpired(pin))
+  }
+
+  /** Whether eviction must leave it alone, with all that it lists. */
+  isProtected(digest: Digest): boolean {
+    return this.#held.has(digest) || this.#index.isProtected(digest, this.#options.catalog.pins)
+  }
+
+  /**
+   * To be told of each tag that was seen for the first time, or to mean another digest, once that
+   * manifest is in the store. Does nothing at once where no pin is concerned.
+   */
+  async moved(place: Place, tag: Tag, digest: Digest): Promise<void> {
+    if (this.#affected(place, tag, digest).length === 0) return
+    await this.#enqueue(() => this.#follow(place, tag, digest))
+  }
+
+  /** Removes what has expired; says how many. Until then it protects nothing any more. */
+  async expire(): Promise<number> {
+    return this.#enqueue(async () => {
+      const expired = this.#listed().filter((pin) => this.#index.isExpired(pin))
+      await this.#remove(expired)
+      return expired.length
+    })
+  }
+
+  /**
+   * Writes into the files what the catalog has learned since they were written: what became public
+   * or private, new signatures, whose bytes are whose. Says how many files changed.
+   */
+  async renew(): Promise<number> {
+    await this.settled
+    if (!this.#isRestored) return 0
+    await this.#catchUp()
+    let renewed = 0
+    for (const pin of this.#index.all()) {
+      if (this.#isEnding()) break
+      if (pin.kind !== 'pattern' && (await this.#enqueue(() => this.#renew(pin)))) renewed++
+      await setImmediate()
+    }
+    return renewed
+  }
+
+  /** Of everything in the store that pins protect, each content once. */
+  async pinnedBytes(): Promise<number> {
+    return (await this.survey()).pinnedBytes
+  }
+
+  async completeness(): Promise<Completeness> {
+    const { pinnedBytes: _, ...completeness } = await this.survey()
+    return completeness
+  }
+
+  /** Looks at everything that is pinned; whoever asks meanwhile shares the answer. */
+  survey(): Promise<PinSurvey> {
+    this.#surveying ??= this.#survey().finally(() => {
+      this.#surveying = undefined
+    })
+    return this.#surveying
+  }
+
+  /** For metrics: the last survey, and a new one behind its back when that is old. */
+  async readings(): Promise<PinSurvey> {
+    const last = this.#surveyed
+    if (last === undefined) return this.survey()
+    const age = this.#options.now() - last.at
+    if (age < 0 || age > SURVEY_MS) this.survey().catch((error: unknown) => this.#failed(error))
+    return last.survey
+  }
+
+  /** Ends what goes on behind everybody's back. The catalog is still open. */
+  async close(): Promise<void> {
+    this.#isClosing = true
+    await this.settled
+    await this.#queue
+    await this.#surveying?.catch(() => {})
+  }
+
+  async #settle(lost: readonly ReferencePin[]): Promise<void> {
+    const { catalog, blobs, logger, now } = this.#options
+    try {
+      const isKept = (pin: ReferencePin) => this.#index.has(pin)
+      const isEnding = () => this.#isEnding()
+      const restored = await restorePins({ catalog, blobs, pins: lost, isKept, isEnding, now })
+      if (restored > 0) logger.info({ restored }, 'pins restored from their files')
+      await this.#catchUp()
+      this.#isRestored = !this.#isEnding()
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#isEnding()) return
+    const reason = error instanceof Error ? error.message : String(error)
+    this.#options.logger.warn({ reason }, 'the database may lack what pins keep')
+  }
+
+  async #pinReference(request: ReferenceRequest): Promise<ReferencePin> {
+    const { place, reference, follows = false } = request
+    const isTag = reference.kind === 'tag'
+    const text = isTag ? reference.tag : reference.digest
+    const kept = this.#keptOf(request)
+    const record = isTag ? await this.#options.catalog.getTag(place, reference.tag) : undefined
+    const digest = isTag ? record?.digest : reference.digest
+    const checkedAt = record?.checkedAt ?? kept.createdAt
+    const pin = await this.#keepDigest(place, digest, (content) => ({
+      ...kept,
+      ...content,
+      kind: reference.kind,
+      reference: text,
+      checkedAt,
+      follows: follows && isTag,
+    }))
+    if (pin === undefined) throw new NotHereError(nameOf(place, text))
+    return pin
+  }
+
+  async #pinPattern(request: PatternRequest): Promise<PatternPin> {
+    const { pattern } = request
+    if (pattern === '' || pattern.length > MAX_PATTERN_LENGTH) {
+      throw new InvalidPinError(`a pattern has 1 to ${MAX_PATTERN_LENGTH} characters`)
+    }
+    const pin = { kind: 'pattern', pattern, ...this.#keptOf(request) } as const
+    await this.#keep(pin)
+    return pin
+  }
+
+  #keptOf({ owner = MANUAL, expiresAt }: PinRequest) {
+    const createdAt = this.#options.now()
+    if (expiresAt !== undefined && expiresAt <= createdAt) {
+      throw new InvalidPinError('a pin cannot expire in the past')
+    }
+    return { owner: checkOwner(owner), createdAt, expiresAt }
+  }
+
+  /** `undefined` when it is not here: then nothing is kept. */
+  async #keepDigest<P extends ReferencePin>(
+    place: Place,
+    digest: Digest | undefined,
+    make: (content: Content) => P,
+  ): Promise<P | undefined> {
+    if (digest === undefined) return undefined
+    const release = this.#held.hold(digest)
+    try {
+      const content = await contentOf(this.#options, place, digest)
+      if (content === undefined) return undefined
+      const pin = make(content)
+      await this.#keep(pin)
+      return pin
+    } finally {
+      release()
+    }
+  }
+
+  async #keep(pin: Pin): Promise<void> {
+    await this.#files.write(pin)
+    this.#index.put(pin)
+    await this.#options.catalog.putPins([pin])
+    this.#failAt('pin.afterRow')
+  }
+
+  /** Files of what a pattern has matched go first: without the pattern nobody would look for them. */
+  async #remove(pins: readonly Pin[]): Promise<void> {
+    const owners = new Set(pins.filter((pin) => pin.kind === 'pattern').map(ownerOfMatches))
+    const matches = this.#index.all().filter(({ owner }) => owners.has(owner))
+    for (const some of [matches, pins]) {
+      if (some.length === 0) continue
+      await this.#files.remove(some)
+      for (const pin of some) this.#index.delete(pin)
+      await this.#options.catalog.deletePins(some)
+    }
+  }
+
+  #listed(): readonly Pin[] {
+    const pins = this.#index.all()
+    const owners = new Set(pins.filter((pin) => pin.kind === 'pattern').map(ownerOfMatches))
+    return owners.size === 0 ? pins : pins.filter(({ owner }) => !owners.has(owner))
+  }
+
+  /** The pins that do not say yet that the tag means `digest`, and should; those to be made too. */
+  #affected(place: Place, tag: Tag, digest: Digest) {
+    const pins = this.#index.ofTag(place, tag)
+    const moving = pins
+      .filter((pin) => pin.follows && pin.digest !== digest && !this.#index.isExpired(pin))
+      .map(({ owner, createdAt, expiresAt }) => ({ owner, createdAt, expiresAt }))
+    const matched = this.#index
+      .patternsFor(place, tag)
+      .map((pattern) => ({ ...pattern, owner: ownerOfMatches(pattern) }))
+      .filter(({ owner }) => pins.every((pin) => pin.owner !== owner))
+      .map(({ owner, createdAt, expiresAt }) => ({ owner, createdAt, expiresAt }))
+    return [...moving, ...matched]
+  }
+
+  async #follow(place: Place, tag: Tag, digest: Digest): Promise<void> {
+    const { catalog, now } = this.#options
+    const record = await catalog.getTag(place, tag)
+    const checkedAt = record?.digest === digest ? record.checkedAt : now()
+    for (const kept of this.#affected(place, tag, digest)) {
+      const moved = { ...kept, kind: 'tag', reference: tag, checkedAt, follows: true } as const
+      await this.#keepDigest(place, digest, (content) => ({ ...moved, ...content }))
+    }
+  }
+
+  /** Tags that were seen, or moved, while nobody told us: patterns of today, a run that was killed. */
+  async #catchUp(): Promise<void> {
+    const { pins } = this.#options.catalog
+    const isFollower = (pin: Pin) => pin.kind === 'pattern' || pin.follows
+    if (!this.#index.all().some(isFollower)) return
+    let after = { repositoryId: 0, tag: '' }
+    while (!this.#isEnding()) {
+      const page = pins.pageTags(after, TAG_PAGE)
+      for (const one of page) await this.moved(placeOf(one), one.tag, one.digest)
+      const last = page.at(-1)
+      if (last === undefined) return
+      after = last
+      await setImmediate()
+    }
+  }
+
+  async #renew(pin: ReferencePin): Promise<boolean> {
+    if (!this.#index.has(pin)) return false
+    const content = await contentOf(this.#options, placeOf(pin), pin.digest)
+    if (content === undefined) return false
+    const isPublicAsBefore = (content.publicAt === undefined) === (pin.publicAt === undefined)
+    const isSame =
+      content.unproven.join() === pin.unproven.join() &&
+      content.referrers.join() === pin.referrers.join()
+    if (isPublicAsBefore && isSame) return false
+    const renewed = { ...pin, ...content }
+    await this.#files.write(renewed)
+    this.#index.put(renewed)
+    return true
+  }
+
+  async #survey(): Promise<PinSurvey> {
+    const { catalog, now } = this.#options
+    const at = now()
+    const references = new Map<string, Digest>()
+    for (const pin of this.#index.all()) {
+      if (pin.kind === 'pattern' || this.#index.isExpired(pin)) continue
+      references.set(`${nameOf(pin, pin.reference)} ${pin.digest}`, pin.digest)
+    }
+    const survey = await surveyPins(catalog, [...references.values()])
+    this.#surveyed = { survey, at }
+    return survey
+  }
+
+  #isEnding(): boolean {
+    return this.#isClosing || !this.#options.catalog.isOpen
+  }
+
+  /** One change after the other: two that meet in a file or a folder would undo each other. */
+  #enqueue<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(work)
+    this.#queue = done.catch(() => {})
+    return done
+  }
+}
