@@ -63,9 +63,9 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
     },
     'listening',
   )
-  logger.info({ signal: await signals.stopping }, 'draining')
   const running = app
   if (wasHungUp) void running.reload()
+  logger.info({ signal: await signals.stopping }, 'draining')
   signals.hurried.then((signal) => {
     logger.warn({ signal }, 'stopping now')
     running.hurry()

@@ -10,7 +10,10 @@ import { ManifestRows } from './catalog/manifests.ts'
 import { MemberRows } from './catalog/members.ts'
 import { PinRows, toRow } from './catalog/pins.ts'
 import { PlaceRows } from './catalog/places.ts'
+import { RetentionRows } from './catalog/retention.ts'
+import { SelectionRows } from './catalog/selection.ts'
 import { TagRows } from './catalog/tags.ts'
+import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import type { Pin, ReferencePin } from './pin.ts'
 import type {
   Catalog,
@@ -60,10 +63,15 @@ export class SqliteCatalog implements Catalog {
   readonly #clock: ClockRow
   /** Read without a promise: whether a digest may be evicted is asked within a transaction. */
   readonly pins: PinRows
+  /** Read without a promise, as what is decided of a row and what is done to it must be one step. */
+  readonly retention: RetentionRows
+  readonly selection: SelectionRows
+  readonly #failAt: FailAt
   readonly #transact: (work: () => void) => void
 
   /** Takes over a database from `openDatabase`, and closes it at the end. */
-  constructor(database: Database) {
+  constructor(database: Database, failAt: FailAt = NEVER_FAILS) {
+    this.#failAt = failAt
     this.#database = database
     this.#places = new PlaceRows(database)
     this.#manifests = new ManifestRows(database)
@@ -73,6 +81,8 @@ export class SqliteCatalog implements Catalog {
     this.#blobs = new BlobRows(database)
     this.#clock = new ClockRow(database)
     this.pins = new PinRows(database)
+    this.retention = new RetentionRows(database)
+    this.selection = new SelectionRows(database)
     this.#transact = database.transaction((work: () => void) => work())
   }
 
@@ -87,6 +97,7 @@ export class SqliteCatalog implements Catalog {
     tag?: { readonly tag: Tag; readonly checkedAt: number },
   ): Promise<void> {
     const { digest, size } = manifest
+    this.#failAt('catalog.beforeManifest')
     const repositoryId = this.#places.ensure(place)
     this.#transact(() => {
       this.#manifests.put(manifest, children)
@@ -95,6 +106,7 @@ export class SqliteCatalog implements Catalog {
       if (tag === undefined) return
       this.#tags.put(repositoryId, tag.tag, { digest, checkedAt: tag.checkedAt })
     })
+    this.#failAt('catalog.afterManifest')
   }
 
   async getManifest(place: Place, digest: Digest): Promise<ManifestRecord | undefined> {
@@ -172,11 +184,13 @@ export class SqliteCatalog implements Catalog {
   }
 
   async putBlob(digest: Digest, size: number, usedAt: number, from?: Place): Promise<void> {
+    this.#failAt('catalog.beforeBlob')
     const id = from === undefined ? undefined : this.#places.ensure(from)
     this.#transact(() => {
       this.#blobs.put(digest, size, usedAt)
       if (id !== undefined) this.#members.confirm(id, { digest, size, kind: 'blob' })
     })
+    this.#failAt('catalog.afterBlob')
   }
 
   async getBlob(digest: Digest): Promise<{ readonly size: number } | undefined> {

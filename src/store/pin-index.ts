@@ -3,7 +3,14 @@ import picomatch from 'picomatch'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { PinRows } from './catalog/pins.ts'
-import { keyOf, nameOf, type PatternPin, type Pin, type ReferencePin } from './pin.ts'
+import {
+  keyOf,
+  nameOf,
+  ownerOfMatches,
+  type PatternPin,
+  type Pin,
+  type ReferencePin,
+} from './pin.ts'
 import type { Place } from './ports.ts'
 
 /** No honest manifest is listed by as many: what is, is kept rather than looked into. */
@@ -11,6 +18,8 @@ const MAX_ANCESTORS = 1000
 
 interface Matcher {
   readonly pin: PatternPin
+  /** Of the pins that it has for the tags that it matches. */
+  readonly ownerOfMatches: string
   readonly isMatch: (name: string) => boolean
 }
 
@@ -21,6 +30,7 @@ export class PinIndex {
   readonly #byDigest = new Map<Digest, Set<ReferencePin>>()
   readonly #byName = new Map<string, Set<ReferencePin>>()
   readonly #patterns = new Map<string, Matcher>()
+  readonly #patternOfOwner = new Map<string, PatternPin>()
 
   /** @param now epoch milliseconds of Larder's own clock */
   constructor(now: () => number) {
@@ -45,7 +55,10 @@ export class PinIndex {
     const key = keyOf(pin)
     this.#pins.set(key, pin)
     if (pin.kind === 'pattern') {
-      this.#patterns.set(key, { pin, isMatch: picomatch(pin.pattern, { dot: true }) })
+      const owner = ownerOfMatches(pin)
+      const isMatch = picomatch(pin.pattern, { dot: true })
+      this.#patterns.set(key, { pin, ownerOfMatches: owner, isMatch })
+      this.#patternOfOwner.set(owner, pin)
       return
     }
     addTo(this.#byDigest, pin.digest, pin)
@@ -58,14 +71,23 @@ export class PinIndex {
     const found = this.#pins.get(key)
     if (found === undefined) return
     this.#pins.delete(key)
-    this.#patterns.delete(key)
-    if (found.kind === 'pattern') return
+    if (found.kind === 'pattern') {
+      this.#patterns.delete(key)
+      this.#patternOfOwner.delete(ownerOfMatches(found))
+      return
+    }
     removeFrom(this.#byDigest, found.digest, found)
     removeFrom(this.#byName, nameOf(found, found.reference), found)
   }
 
-  isExpired({ expiresAt }: Pin): boolean {
+  isExpired(pin: Pin): boolean {
+    const { expiresAt } = this.patternOf(pin) ?? pin
     return expiresAt !== undefined && expiresAt <= this.#now()
+  }
+
+  /** The pattern that a pin is for, of a tag that it has matched. */
+  patternOf({ owner }: Pin): PatternPin | undefined {
+    return this.#patternOfOwner.get(owner)
   }
 
   /** Pins of that tag, whoever asked for them. */
@@ -73,11 +95,12 @@ export class PinIndex {
     return [...(this.#byName.get(nameOf(place, tag)) ?? [])]
   }
 
-  patternsFor(place: Place, tag: Tag): readonly PatternPin[] {
+  /** The owners that pins of that tag should have, for the patterns that match it. */
+  ownersFor(place: Place, tag: Tag): readonly string[] {
     if (this.#patterns.size === 0) return []
     const name = nameOf(place, tag)
     const isFit = ({ pin, isMatch }: Matcher) => isMatch(name) && !this.isExpired(pin)
-    return [...this.#patterns.values()].filter(isFit).map(({ pin }) => pin)
+    return [...this.#patterns.values()].filter(isFit).map((one) => one.ownerOfMatches)
   }
 
   /**
@@ -105,7 +128,7 @@ export class PinIndex {
   #isRoot(digest: Digest, rows: PinRows): boolean {
     for (const pin of this.#byDigest.get(digest) ?? []) if (!this.isExpired(pin)) return true
     if (this.#patterns.size === 0) return false
-    return rows.tagsOf(digest).some((tag) => this.patternsFor(tag, tag.tag).length > 0)
+    return rows.tagsOf(digest).some((tag) => this.ownersFor(tag, tag.tag).length > 0)
   }
 }
 

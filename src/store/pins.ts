@@ -14,7 +14,6 @@ import {
   MAX_PATTERN_LENGTH,
   NotHereError,
   nameOf,
-  ownerOfMatches,
   type PatternPin,
   type PatternRequest,
   type Pin,
@@ -290,8 +289,11 @@ export class Pins {
 
   /** Files of what a pattern has matched go first: without the pattern nobody would look for them. */
   async #remove(pins: readonly Pin[]): Promise<void> {
-    const owners = new Set(pins.filter((pin) => pin.kind === 'pattern').map(ownerOfMatches))
-    const matches = this.#index.all().filter(({ owner }) => owners.has(owner))
+    const patterns = new Set(pins.filter((pin) => pin.kind === 'pattern'))
+    const matches = this.#index.all().filter((pin) => {
+      const pattern = this.#index.patternOf(pin)
+      return pattern !== undefined && patterns.has(pattern)
+    })
     for (const some of [matches, pins]) {
       if (some.length === 0) continue
       await this.#files.remove(some)
@@ -301,9 +303,7 @@ export class Pins {
   }
 
   #listed(): readonly Pin[] {
-    const pins = this.#index.all()
-    const owners = new Set(pins.filter((pin) => pin.kind === 'pattern').map(ownerOfMatches))
-    return owners.size === 0 ? pins : pins.filter(({ owner }) => !owners.has(owner))
+    return this.#index.all().filter((pin) => this.#index.patternOf(pin) === undefined)
   }
 
   /** The pins that do not say yet that the tag means `digest`, and should; those to be made too. */
@@ -313,10 +313,9 @@ export class Pins {
       .filter((pin) => pin.follows && pin.digest !== digest && !this.#index.isExpired(pin))
       .map(({ owner, createdAt, expiresAt }) => ({ owner, createdAt, expiresAt }))
     const matched = this.#index
-      .patternsFor(place, tag)
-      .map((pattern) => ({ ...pattern, owner: ownerOfMatches(pattern) }))
-      .filter(({ owner }) => pins.every((pin) => pin.owner !== owner))
-      .map(({ owner, createdAt, expiresAt }) => ({ owner, createdAt, expiresAt }))
+      .ownersFor(place, tag)
+      .filter((owner) => pins.every((pin) => pin.owner !== owner))
+      .map((owner) => ({ owner, createdAt: this.#options.now(), expiresAt: undefined }))
     return [...moving, ...matched]
   }
 

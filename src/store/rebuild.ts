@@ -5,6 +5,7 @@ import type { Logger } from '../log.ts'
 import { SqliteCatalog } from './catalog.ts'
 import { openDatabase } from './database.ts'
 import { codeOf, DamagedDatabaseError } from './errors.ts'
+import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import type { BlobStore } from './ports.ts'
 import { type Reconciled, reconcile } from './reconcile.ts'
 
@@ -15,6 +16,7 @@ export interface OpenCatalogOptions {
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Epoch milliseconds. */
   readonly now?: () => number
+  readonly failAt?: FailAt
 }
 
 export interface OpenedCatalog {

@@ -118,7 +118,10 @@ export class Line {
       await turn
       return
     }
-    const late = () => waiter.giveUp(this.#refusal('queue_timeout', 'others were before this one'))
+    const late = () => {
+      if (!this.#waiters.has(waiter)) return
+      waiter.giveUp(this.#refusal('queue_timeout', 'others were before this one'))
+    }
     const over = new AbortController()
     const abort = () => waiter.giveUp(signal?.reason)
     this.#waiters.add(waiter)

@@ -12,13 +12,14 @@ import { makeImage, makeLargeImage } from './site.ts'
 import { skopeoCopy } from './skopeo.ts'
 
 const MIB = 1024 * 1024
-const LARGE = 20 * MIB
-const MIDDLE = 12 * MIB
+/** Beyond the middle is more than the kernel takes in advance. */
+const LARGE = 40 * MIB
+const MIDDLE = 18 * MIB
 const BLOBS = { type: 'blob' }
 const FETCHED = 'larder_fetched_bytes_total'
 /** Slow enough for a middle to cut in, and out of patience soon. */
 const LIMITS = {
-  bandwidth: '8MiB',
+  bandwidth: '16MiB',
   connectTimeout: '500ms',
   headersTimeout: '500ms',
   idleTimeout: '500ms',

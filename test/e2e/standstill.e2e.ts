@@ -10,6 +10,9 @@ import { makeImage, makeLargeImage } from './site.ts'
 import { skopeoCopy } from './skopeo.ts'
 
 const MIB = 1024 * 1024
+/** Beyond the middle is more than the kernel takes in advance. */
+const LARGE = 40 * MIB
+const MIDDLE = 18 * MIB
 const BLOBS = { upstream: 'paused.test', type: 'blob' }
 const FETCHED = 'larder_fetched_bytes_total'
 const RESUMES = 'larder_upstream_resumes_total'
@@ -31,8 +34,8 @@ after(async () => {
 })
 
 test('a registry that stands still in the middle of a pull holds up nothing else', async () => {
-  await using larder = await start({ bandwidth: '8MiB' })
-  const { image, layer } = makeLargeImage('standstill', 16 * MIB)
+  await using larder = await start({ bandwidth: '16MiB' })
+  const { image, layer } = makeLargeImage('standstill', LARGE)
   await paused.push('team/large', 'v1', image)
   await paused.push('team/cached', 'v1', makeImage('cached before'))
   await other.push('team/app', 'v1', makeImage('of the other'))
@@ -41,7 +44,7 @@ test('a registry that stands still in the middle of a pull holds up nothing else
   const pull = containerd.pull('paused.test/team/large:v1')
   // Also where the test fails before it is waited for.
   pull.catch(() => undefined)
-  await until(larder, FETCHED, 10 * MIB, BLOBS)
+  await until(larder, FETCHED, MIDDLE, BLOBS)
   paused.pause()
   try {
     await skopeoCopy(`${hostOf(larder)}/paused.test/team/cached:v1`)
@@ -59,14 +62,14 @@ test('a registry that stands still in the middle of a pull holds up nothing else
 
 test('one that stands still for too long is left, and the pull goes on when it moves', async () => {
   const patience = { connectTimeout: '500ms', headersTimeout: '500ms', idleTimeout: '500ms' }
-  await using larder = await start({ bandwidth: '8MiB', ...patience })
-  const { image, layer } = makeLargeImage('too long', 16 * MIB)
+  await using larder = await start({ bandwidth: '16MiB', ...patience })
+  const { image, layer } = makeLargeImage('too long', LARGE)
   await paused.push('long/large', 'v1', image)
   const reference = `${hostOf(larder)}/paused.test/long/large:v1`
   const pulls = Promise.all([containerd.pull('paused.test/long/large:v1'), skopeoCopy(reference)])
   // Also where the test fails before it is waited for.
   pulls.catch(() => undefined)
-  await until(larder, FETCHED, 10 * MIB, BLOBS)
+  await until(larder, FETCHED, MIDDLE, BLOBS)
   paused.pause()
   try {
     const startedAt = performance.now()

@@ -131,7 +131,7 @@ test('who gives up leaves the line at once, with the own reason, and lets the ot
   await setImmediate()
   assert.equal(line.waiting, 2, 'a place is free, but a body waits')
   controller.abort(new Error('enough'))
-  assert.equal(line.waiting, 1)
+  assert.equal(line.waiting, 0)
   await assert.rejects(body, /enough/)
   await background
   assert.deepEqual(entered, ['a', 'b', 'c', 'background'])
