@@ -9,7 +9,7 @@ import { openFrontDoor } from './app/front-door.ts'
 import type { AppOptions } from './app/options.ts'
 import { createPull } from './app/pull.ts'
 import { reasonOf } from './app/reason.ts'
-import { followConfig, type Reloading } from './app/reload.ts'
+import { followConfig, type Reloading, refused } from './app/reload.ts'
 import { openStore, readStore } from './app/store.ts'
 import { createFleet } from './app/upstreams.ts'
 import type { Config } from './config/config.ts'
@@ -123,12 +123,14 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   const apply = async ({ config: wanted }: LoadedConfig) => {
     const prepared = fleet.prepare(wanted)
     const isSameDoor = isDeepStrictEqual(wanted.auth, live.config.auth)
-    const frontDoor = isSameDoor
-      ? live.frontDoor
-      : await doorOf(wanted).catch(async (error: unknown) => {
-          await prepared.abandon()
-          throw error
-        })
+    let { frontDoor } = live
+    try {
+      if (!isSameDoor) frontDoor = await doorOf(wanted)
+      if (draining) throw new Error('the server is stopping')
+    } catch (error) {
+      await prepared.abandon()
+      throw error
+    }
     // Nothing fails from here on, and nothing comes in between.
     prepared.commit()
     live = { config: wanted, upstreams: prepared.routes, frontDoor }
@@ -162,7 +164,10 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   return {
     registryUrl: registry.url,
     adminUrl: admin.url,
-    reload: async () => (reloading === undefined ? nothingToRead() : reloading.reload()),
+    reload: async () =>
+      reloading === undefined
+        ? refused('there is nothing to read the configuration from')
+        : reloading.reload(),
     async close() {
       draining = true
       reloading?.close()
@@ -172,9 +177,4 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     },
     hurry: () => registry.destroy(),
   }
-}
-
-function nothingToRead(): ReloadResult {
-  const error = new Error('there is nothing to read the configuration from')
-  return { ok: false, message: error.message, problems: [], error }
 }

@@ -49,7 +49,19 @@ const ERROR_REASONS = [
 ]
 const CIRCUIT_STATES: readonly CircuitState[] = ['closed', 'open', 'half_open']
 const AUTH_FAILURES = ['password', 'certificate', 'caller', 'limited'] as const
-const STORE_OPERATIONS = ['blob', 'catalog', 'ingest', 'list', 'manifest', 'member', 'tag', 'usage']
+const STORE_OPERATIONS = [
+  'blob',
+  'catalog',
+  'evict',
+  'ingest',
+  'list',
+  'manifest',
+  'member',
+  'tag',
+  'usage',
+]
+
+const EVICTION_REASONS = ['lru', 'unused', 'manual', 'corrupt'] as const
 
 /** Docker Hub's, for a registry that does not say. */
 const DEFAULT_WINDOW_SECONDS = 21_600
@@ -66,6 +78,8 @@ const RESPONSE_BYTES = Array.from({ length: 10 }, (_, power) => 1024 * 5 ** powe
 export interface Readings {
   store(): Promise<StoreReadings>
   flights(): ReadonlyMap<string, number>
+  /** Absent: nothing can be pinned. */
+  pins?(): Promise<PinReadings>
 }
 
 export interface StoreReadings {
@@ -76,6 +90,17 @@ export interface StoreReadings {
   readonly quotaBytes: number
   readonly filesystemBytes: number
   readonly availableBytes: number
+  /** Of downloads that are not finished; absent: nobody keeps count of them. */
+  readonly partialBytes?: number
+  /** When what was not used for the longest time was used, epoch milliseconds. */
+  readonly oldestAccessAt?: number | undefined
+}
+
+export interface PinReadings {
+  readonly pinnedBytes: number
+  /** References that have everything in the store. */
+  readonly complete: number
+  readonly incomplete: number
 }
 
 /**
@@ -220,8 +245,31 @@ export class Metrics {
     [],
   )
 
+  readonly #evictions = this.#counter(
+    'evictions_total',
+    'Contents removed: not used for longest, not used for too long, by hand, damaged',
+    ['reason'],
+  )
+  readonly #evictedBytes = this.#counter('evicted_bytes_total', 'Bytes of contents removed', [
+    'reason',
+  ])
+  readonly #oldestAccess = this.#gauge(
+    'store_oldest_access_timestamp_seconds',
+    'When what was not used for the longest time was used: how far back the cache reaches',
+    [],
+  )
+  readonly #pinnedBytes = this.#gauge(
+    'store_pinned_bytes',
+    'Bytes of everything in the store that pins protect',
+    [],
+  )
+  readonly #pins = this.#gauge(
+    'pins',
+    'Pinned references, by whether everything they need is in the store',
+    ['state'],
+  )
   readonly #inflightFetches = this.#gauge('inflight_fetches', 'Downloads under way', ['upstream'])
-  readonly #storeGauges: Readonly<Record<keyof StoreReadings, Gauge>> = {
+  readonly #storeGauges: Readonly<Record<Exclude<keyof StoreReadings, 'oldestAccessAt'>, Gauge>> = {
     bytes: this.#gauge('store_bytes', 'Bytes of content on disk', []),
     blobs: this.#gauge('store_blobs', 'Blobs on disk', []),
     manifests: this.#gauge('store_manifests', 'Manifests known', []),
@@ -229,6 +277,7 @@ export class Metrics {
     quotaBytes: this.#gauge('store_quota_bytes', 'The cap that is configured', []),
     filesystemBytes: this.#gauge('store_filesystem_size_bytes', 'Size of the disk', []),
     availableBytes: this.#gauge('store_filesystem_avail_bytes', 'Free on the disk', []),
+    partialBytes: this.#gauge('store_partial_bytes', 'Bytes of downloads not finished', []),
   }
   #readings: Readings | undefined
 
@@ -274,6 +323,10 @@ export class Metrics {
     }
     for (const kind of AUTH_FAILURES) this.#authFailures.inc({ kind }, 0)
     for (const result of ['digest', 'size']) this.#integrity.inc({ result }, 0)
+    for (const reason of EVICTION_REASONS) {
+      this.#evictions.inc({ reason }, 0)
+      this.#evictedBytes.inc({ reason }, 0)
+    }
     for (const operation of STORE_OPERATIONS) this.#storeErrors.inc({ operation }, 0)
   }
 
@@ -320,6 +373,11 @@ export class Metrics {
 
   integrity(result: 'digest' | 'size'): void {
     this.#integrity.inc({ result })
+  }
+
+  evicted(reason: (typeof EVICTION_REASONS)[number], contents: number, bytes: number): void {
+    this.#evictions.inc({ reason }, contents)
+    this.#evictedBytes.inc({ reason }, bytes)
   }
 
   storeError(operation: string): void {
@@ -418,10 +476,18 @@ export class Metrics {
     for (const [upstream, count] of readings.flights()) {
       this.#inflightFetches.set({ upstream }, count)
     }
+    const pins = await readings.pins?.()
+    if (pins !== undefined) {
+      this.#pinnedBytes.set(pins.pinnedBytes)
+      this.#pins.set({ state: 'complete' }, pins.complete)
+      this.#pins.set({ state: 'incomplete' }, pins.incomplete)
+    }
     const now = await readings.store()
     for (const [name, gauge] of Object.entries(this.#storeGauges)) {
-      gauge.set(now[name as keyof StoreReadings])
+      gauge.set(now[name as keyof StoreReadings] ?? 0)
     }
+    // Of an empty cache it is no time at all: 0 would say that it reaches back to 1970.
+    this.#oldestAccess.set((now.oldestAccessAt ?? Number.NaN) / 1000)
   }
 
   #counter(name: string, help: string, labelNames: string[]): Counter {

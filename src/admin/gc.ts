@@ -3,7 +3,6 @@ import { z } from 'zod'
 import type { Endpoint } from './endpoint.ts'
 import { durationMs, parseInput } from './input.ts'
 import type { Removal } from './ports.ts'
-import { removedBody } from './purge.ts'
 
 const GC = z.strictObject({
   dryRun: z.boolean().default(false),
@@ -21,7 +20,11 @@ export function gcEndpoint(removal: Pick<Removal, 'gc'>): Endpoint {
         const options = { dryRun, olderThanMs: olderThan }
         return {
           parameters: options,
-          run: async () => ({ body: removedBody(await removal.gc(options)) }),
+          run: async () => {
+            const body = await removal.gc(options)
+            const { items: _items, ...result } = body
+            return { body, result }
+          },
         }
       },
     },

@@ -71,27 +71,28 @@ export interface Pin {
 
 /** What is to be removed. */
 export type Selection =
-  | { readonly kind: 'targets'; readonly targets: readonly Target[] }
+  | Target
   | { readonly kind: 'upstream'; readonly upstream: string }
-  | { readonly kind: 'unusedFor'; readonly unusedForMs: number }
+  | { readonly kind: 'unused'; readonly forMs: number }
   /** Least recently used first, until no more than so many bytes are left. */
-  | { readonly kind: 'downTo'; readonly bytes: number }
+  | { readonly kind: 'size'; readonly bytes: number }
 
 export interface Removal {
-  /** @param options `force`: what is pinned too, with its pins */
+  /** What is pinned is kept, and counted so, unless it is forced. */
   purge(selection: Selection, options: PurgeOptions): Promise<Removed>
-  /** What nothing names any more. */
-  gc(options: GcOptions): Promise<Removed>
+  /** Removes what nobody can come by any more, and what downloads and damage left behind. */
+  gc(options: GcOptions): Promise<Collected>
 }
 
 export interface PurgeOptions {
   readonly dryRun: boolean
+  /** Whether what is pinned goes too. */
   readonly force: boolean
 }
 
 export interface GcOptions {
   readonly dryRun: boolean
-  /** Parts of downloads and orphans younger than this stay; `undefined`: the store's own rule. */
+  /** What was used since stays; `undefined`: the store's own rule. */
   readonly olderThanMs: number | undefined
 }
 
@@ -99,12 +100,26 @@ export interface GcOptions {
 export interface Removed {
   readonly tags: number
   readonly manifests: number
+  /** Without manifests. */
   readonly blobs: number
+  /** Of both. */
   readonly bytes: number
-  /** Of what was selected, what stays because it is pinned or being read. */
-  readonly kept: number
-  /** Targets of which there is nothing here. */
-  readonly unknown: readonly Target[]
+  /** What was selected and stays. */
+  readonly kept: { readonly pinned: number; readonly inUse: number }
+  /** The first of them, by name; only of a dry run. */
+  readonly items: readonly RemovedItem[]
+}
+
+export interface RemovedItem {
+  /** A reference, a digest, or the name of a file. */
+  readonly name: string
+  /** Bytes; `undefined`: it has none of its own, as a tag. */
+  readonly size: number | undefined
+}
+
+export interface Collected extends Removed {
+  /** Parts of downloads, damaged content put aside, and content without a row. */
+  readonly files: { readonly count: number; readonly bytes: number }
 }
 
 export interface Verification {

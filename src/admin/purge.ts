@@ -1,9 +1,9 @@
 import { z } from 'zod'
 
-import type { Endpoint } from './endpoint.ts'
+import type { Endpoint, Outcome } from './endpoint.ts'
 import { bytes, durationMs, parseInput, requireOne } from './input.ts'
 import { findUpstream, formatTarget, parsePattern, parseTarget } from './names.ts'
-import type { Names, Removal, Removed, Selection } from './ports.ts'
+import type { Names, PurgeOptions, Removal, Removed, Selection } from './ports.ts'
 
 const PURGE = z.strictObject({
   references: z.array(z.string()).min(1).optional(),
@@ -26,37 +26,77 @@ export function purgeEndpoint(removal: Pick<Removal, 'purge'>, names: Names): En
       prepare(input) {
         const { dryRun, force, ...by } = parseInput(PURGE, input)
         requireOne(by, SELECTORS)
-        const selection = selectionOf(names, by)
+        const selections = selectionsOf(names, by)
         return {
-          parameters: { ...describe(selection), dryRun, force },
-          run: async () => ({
-            body: removedBody(await removal.purge(selection, { dryRun, force })),
-          }),
+          parameters: { ...describe(selections), dryRun, force },
+          run: () => purge(removal, selections, { dryRun, force }),
         }
       },
     },
   }
 }
 
-/** As it is answered, with names instead of targets. */
-export function removedBody(removed: Removed): object {
-  return { ...removed, unknown: removed.unknown.map(formatTarget) }
+/**
+ * One reference after the other. Of those of which nothing is here it says so. A dry run looks at
+ * each by itself: what only two of them share is not in its sum.
+ */
+async function purge(
+  removal: Pick<Removal, 'purge'>,
+  selections: readonly Selection[],
+  options: PurgeOptions,
+): Promise<Outcome> {
+  let total = NOTHING
+  const unknown: string[] = []
+  for (const selection of selections) {
+    const removed = await removal.purge(selection, options)
+    if (selection.kind === 'reference' && isNothing(removed)) unknown.push(formatTarget(selection))
+    total = sum(total, removed)
+  }
+  const { items, ...counts } = total
+  return { body: { ...counts, unknown, items }, result: { ...counts, unknown } }
 }
 
-function selectionOf(
+function selectionsOf(
   names: Names,
   by: Omit<z.output<typeof PURGE>, 'dryRun' | 'force'>,
-): Selection {
+): readonly Selection[] {
   const { references = [], pattern, upstream, unusedFor, downTo } = by
-  if (pattern !== undefined) return { kind: 'targets', targets: [parsePattern(pattern)] }
-  if (upstream !== undefined) return { kind: 'upstream', upstream: findUpstream(names, upstream) }
-  if (unusedFor !== undefined) return { kind: 'unusedFor', unusedForMs: unusedFor }
-  if (downTo !== undefined) return { kind: 'downTo', bytes: downTo }
-  return { kind: 'targets', targets: references.map((text) => parseTarget(names, text)) }
+  if (pattern !== undefined) return [parsePattern(pattern)]
+  if (upstream !== undefined) return [{ kind: 'upstream', upstream: findUpstream(names, upstream) }]
+  if (unusedFor !== undefined) return [{ kind: 'unused', forMs: unusedFor }]
+  if (downTo !== undefined) return [{ kind: 'size', bytes: downTo }]
+  return references.map((text) => parseTarget(names, text))
 }
 
-function describe(selection: Selection): object {
-  if (selection.kind === 'targets') return { targets: selection.targets.map(formatTarget) }
-  const { kind: _kind, ...parameters } = selection
-  return parameters
+function describe(selections: readonly Selection[]): object {
+  const targets = selections.filter((one) => one.kind === 'reference' || one.kind === 'pattern')
+  if (targets.length > 0) return { targets: targets.map(formatTarget) }
+  return { selection: selections[0] }
+}
+
+const NOTHING: Removed = {
+  tags: 0,
+  manifests: 0,
+  blobs: 0,
+  bytes: 0,
+  kept: { pinned: 0, inUse: 0 },
+  items: [],
+}
+
+function isNothing({ tags, manifests, blobs, kept }: Removed): boolean {
+  return tags + manifests + blobs + kept.pinned + kept.inUse === 0
+}
+
+function sum(one: Removed, other: Removed): Removed {
+  return {
+    tags: one.tags + other.tags,
+    manifests: one.manifests + other.manifests,
+    blobs: one.blobs + other.blobs,
+    bytes: one.bytes + other.bytes,
+    kept: {
+      pinned: one.kept.pinned + other.kept.pinned,
+      inUse: one.kept.inUse + other.kept.inUse,
+    },
+    items: [...one.items, ...other.items],
+  }
 }

@@ -17,13 +17,16 @@ export interface ReloadParts {
 
 export interface Reloading {
   reload(): Promise<ReloadResult>
-  /** The file is followed no longer. */
+  /** The file is followed no longer, and nothing more is read: the server stops. */
   close(): void
 }
 
 /** Takes over a changed configuration: when asked to, and when its file changes. */
 export function followConfig({ source, current, apply, logger, metrics }: ReloadParts): Reloading {
+  let isClosed = false
   const onResult = (result: ReloadResult) => {
+    // Nothing is wrong with a configuration that comes too late.
+    if (isClosed) return
     metrics.reloaded(result.ok)
     if (!result.ok) {
       const { message } = result
@@ -33,7 +36,11 @@ export function followConfig({ source, current, apply, logger, metrics }: Reload
     for (const warning of result.warnings) logger.warn(formatProblem(warning))
     logger.info({ config: source.file }, 'the configuration was read again and is in use')
   }
-  const reloader = new Reloader({ load: () => source.load(), apply, current, onResult })
+  const load = async () => {
+    await watch?.reading()
+    return source.load()
+  }
+  const reloader = new Reloader({ load, apply, current, onResult })
   const { file, stamp, lookMs: everyMs } = source
   const watch =
     file === undefined
@@ -44,5 +51,20 @@ export function followConfig({ source, current, apply, logger, metrics }: Reload
           onChange: () => void reloader.reload(),
           ...(everyMs === undefined ? {} : { everyMs }),
         })
-  return { reload: () => reloader.reload(), close: () => watch?.close() }
+  return {
+    async reload() {
+      if (!isClosed) return reloader.reload()
+      logger.info('the configuration is not read again: the server is stopping')
+      return refused('the server is stopping')
+    },
+    close() {
+      isClosed = true
+      watch?.close()
+    },
+  }
+}
+
+/** For a reload that was not even tried. */
+export function refused(message: string): ReloadResult {
+  return { ok: false, message, problems: [], error: new Error(message) }
 }

@@ -1,7 +1,7 @@
 /** `larder gc`. Results go to standard output, messages to standard error. */
 import { Command } from 'commander'
 
-import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
+import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
@@ -11,7 +11,7 @@ import {
 import { printRemoved, type RemovedAnswer } from './removed.ts'
 
 interface GcOptions extends AdminClientOptions {
-  readonly dryRun: boolean
+  readonly dryRun?: true
   readonly olderThan?: string
   readonly output: 'table' | 'json'
 }
@@ -21,15 +21,15 @@ Examples:
   larder gc --dry-run
   larder gc --older-than 1h`
 
-export function gcCommand(io: Surroundings = processSurroundings()): Command {
+export function gcCommand(io: Surroundings): Command {
   const command = new Command('gc')
     .description('remove what nothing names any more: manifests, orphans, parts of downloads')
-    .option('--dry-run', 'only say what would go', false)
+    .option('--dry-run', 'only say what would go')
     .option('--older-than <duration>', 'leave what is younger, such as 1h')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
   return addAdminOptions(command).action(async (options: GcOptions) => {
-    const { dryRun, olderThan, output } = options
+    const { dryRun = false, olderThan, output } = options
     const client = await AdminClient.open(options, io)
     const removed = await client.post('/gc', { dryRun, olderThan })
     printRemoved(removed as RemovedAnswer, { dryRun, output }, io)

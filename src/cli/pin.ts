@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 
 import type { Pin } from '../admin/ports.ts'
-import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
+import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
@@ -19,8 +19,8 @@ const EXIT_NOT_FOUND = 6
 
 interface PinOptions extends AdminClientOptions {
   readonly pattern?: string
-  readonly list: boolean
-  readonly follow: boolean
+  readonly list?: true
+  readonly follow?: true
   readonly expires?: string
   readonly output: 'table' | 'json'
 }
@@ -38,18 +38,18 @@ Examples:
   larder pin --pattern 'registry.k8s.io/**:v1.31.*' --expires 90d
   larder pin --list`
 
-export function pinCommand(io: Surroundings = processSurroundings()): Command {
+export function pinCommand(io: Surroundings): Command {
   const command = new Command('pin')
     .description('keep images whatever the cache has to make room for')
     .argument('[ref...]', 'images, such as ghcr.io/acme/app:v1')
     .option('--pattern <glob>', 'tags that match, such as docker.io/library/*:1.*')
-    .option('--follow', 'let the pin move with its tag', false)
+    .option('--follow', 'let the pin move with its tag')
     .option('--expires <duration>', 'for how long, such as 30d; default: until unpinned')
-    .option('--list', 'show what is pinned', false)
+    .option('--list', 'show what is pinned')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
   return addAdminOptions(command).action(async (refs: string[], options: PinOptions) => {
-    const { list, output } = options
+    const { list = false, output } = options
     const request = list ? undefined : requestOf(refs, options)
     if (list && (refs.length > 0 || options.pattern !== undefined)) {
       throw new ExitError(EXIT_USAGE, '--list shows every pin: leave REF and --pattern out')

@@ -1,7 +1,7 @@
 /** `larder purge`. Results go to standard output, messages and questions to standard error. */
 import { Command } from 'commander'
 
-import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
+import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
@@ -10,7 +10,7 @@ import {
 } from './admin-client.ts'
 import { ExitError } from './exit.ts'
 import { describeRemoved, printRemoved, type RemovedAnswer, requireRemoved } from './removed.ts'
-import { processTerminal, type Terminal } from './terminal.ts'
+import type { Terminal } from './terminal.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
@@ -20,9 +20,9 @@ interface PurgeOptions extends AdminClientOptions {
   readonly upstream?: string
   readonly unusedFor?: string
   readonly downTo?: string
-  readonly force: boolean
-  readonly dryRun: boolean
-  readonly yes: boolean
+  readonly force?: true
+  readonly dryRun?: true
+  readonly yes?: true
   readonly output: 'table' | 'json'
 }
 
@@ -35,10 +35,7 @@ Examples:
   larder purge --unused-for 30d --yes
   larder purge --down-to 50GiB --yes`
 
-export function purgeCommand(
-  io: Surroundings = processSurroundings(),
-  terminal: Terminal = processTerminal(),
-): Command {
+export function purgeCommand(io: Surroundings, terminal: Terminal): Command {
   const command = new Command('purge')
     .description('remove content from the cache, and say what that frees')
     .argument('[ref...]', 'images, such as ghcr.io/acme/app:v1')
@@ -46,9 +43,9 @@ export function purgeCommand(
     .option('--upstream <name>', "everything of an upstream's")
     .option('--unused-for <duration>', 'what nobody has pulled for that long, such as 30d')
     .option('--down-to <size>', 'least recently used first, until that much is left')
-    .option('--force', 'what is pinned too, with its pins', false)
-    .option('--dry-run', 'only say what would go', false)
-    .option('-y, --yes', 'do not ask', false)
+    .option('--force', 'what is pinned too, with its pins')
+    .option('--dry-run', 'only say what would go')
+    .option('-y, --yes', 'do not ask')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
   return addAdminOptions(command).action((refs: string[], options: PurgeOptions) =>
@@ -62,7 +59,7 @@ async function purge(
   io: Surroundings,
   terminal: Terminal,
 ): Promise<void> {
-  const { force, dryRun, yes, output } = options
+  const { force, dryRun = false, yes = false, output } = options
   const selection = selectionOf(refs, options)
   const mustAsk = !dryRun && !yes
   if (mustAsk && !terminal.canAsk) {

@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 
 import { formatProblem, type Problem } from '../config/problems.ts'
-import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
+import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
@@ -21,7 +21,7 @@ Examples:
   larder reload
   larder reload --server http://10.0.0.5:9090 --token-file /etc/larder/admin-token`
 
-export function reloadCommand(io: Surroundings = processSurroundings()): Command {
+export function reloadCommand(io: Surroundings): Command {
   const command = new Command('reload')
     .description('have the running server read its configuration again')
     .addOption(outputOption())

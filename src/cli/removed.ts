@@ -1,6 +1,7 @@
 import type { Surroundings } from '../config/surroundings.ts'
 import { ExitError } from './exit.ts'
 import { count, formatBytes } from './format.ts'
+import { toColumns } from './table.ts'
 
 const EXIT_PARTIAL = 3
 const EXIT_NOT_FOUND = 6
@@ -12,9 +13,13 @@ export interface RemovedAnswer {
   readonly blobs: number
   /** Bytes. */
   readonly bytes: number
-  readonly kept: number
-  /** Of what was named, what is not here. */
-  readonly unknown: readonly string[]
+  readonly kept: { readonly pinned: number; readonly inUse: number }
+  /** Of a purge: of what was named, what is not here. */
+  readonly unknown?: readonly string[]
+  /** Of a collection: what downloads and damage have left behind. */
+  readonly files?: { readonly count: number; readonly bytes: number }
+  /** The first of them; only of a dry run. */
+  readonly items: readonly { readonly name: string; readonly size?: number }[]
 }
 
 export interface RemovedOptions {
@@ -28,31 +33,40 @@ export function printRemoved(
   { output, dryRun }: RemovedOptions,
   io: Pick<Surroundings, 'stdout' | 'stderr'>,
 ): void {
-  if (output === 'json')
+  if (output === 'json') {
     io.stdout.write(`${JSON.stringify({ dryRun, ...removed }, undefined, 2)}\n`)
-  else io.stdout.write(`${describeRemoved(removed, dryRun)}\n`)
-  for (const name of removed.unknown) io.stderr.write(`${name}: not here\n`)
+  } else {
+    for (const line of itemLines(removed)) io.stdout.write(`${line}\n`)
+    io.stdout.write(`${describeRemoved(removed, dryRun)}\n`)
+  }
+  for (const name of removed.unknown ?? []) io.stderr.write(`${name}: not here\n`)
 }
 
+/** `would free 5.0 MiB: 1 tag, 2 manifests, 3 blobs` */
 export function describeRemoved(removed: RemovedAnswer, dryRun: boolean): string {
-  const { tags, manifests, blobs, bytes, kept } = removed
-  const what = [count(tags, 'tag'), count(manifests, 'manifest'), count(blobs, 'blob')].join(', ')
-  const verb = dryRun ? 'would free' : 'freed'
-  const stays = kept === 0 ? '' : `; ${kept} kept: pinned or in use`
-  return `${verb} ${formatBytes(bytes)}: ${what}${stays}`
+  const { tags, manifests, blobs, bytes, kept, files } = removed
+  const parts = [count(tags, 'tag'), count(manifests, 'manifest'), count(blobs, 'blob')]
+  if (files !== undefined && files.count > 0) {
+    parts.push(`${count(files.count, 'left-over file')} (${formatBytes(files.bytes)})`)
+  }
+  if (kept.pinned > 0) parts.push(`${kept.pinned} kept as pinned`)
+  if (kept.inUse > 0) parts.push(`${kept.inUse} kept as in use`)
+  return `${dryRun ? 'would free' : 'freed'} ${formatBytes(bytes)}: ${parts.join(', ')}`
 }
 
 /** @throws {ExitError} 6 when nothing of what was named is here, 3 when only some of it went */
 export function requireRemoved(removed: RemovedAnswer): void {
-  const { tags, manifests, blobs, kept, unknown } = removed
+  const { tags, manifests, blobs, kept, unknown = [] } = removed
   const hasRemoved = tags + manifests + blobs > 0
-  if (unknown.length > 0) {
-    throw new ExitError(hasRemoved || kept > 0 ? EXIT_PARTIAL : EXIT_NOT_FOUND)
-  }
-  if (!hasRemoved && kept > 0) {
-    throw new ExitError(
-      EXIT_PARTIAL,
-      'nothing went: it is pinned (--force, or unpin first) or in use',
-    )
-  }
+  const hasKept = kept.pinned + kept.inUse > 0
+  if (unknown.length > 0) throw new ExitError(hasRemoved || hasKept ? EXIT_PARTIAL : EXIT_NOT_FOUND)
+  if (hasRemoved || !hasKept) return
+  const advice = kept.pinned > 0 ? 'unpin it first, or say --force' : 'try again later'
+  throw new ExitError(EXIT_PARTIAL, `nothing went: all of it is pinned or in use: ${advice}`)
+}
+
+function itemLines({ items }: RemovedAnswer): readonly string[] {
+  if (items.length === 0) return []
+  const rows = items.map(({ name, size }) => [name, size === undefined ? '-' : formatBytes(size)])
+  return toColumns([['NAME', 'SIZE'], ...rows])
 }

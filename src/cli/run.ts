@@ -1,35 +1,54 @@
 import { Command, CommanderError } from 'commander'
 
 import { ConfigError } from '../config/problems.ts'
+import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
 import { ExitError } from './exit.ts'
+import { processTerminal, type Terminal } from './terminal.ts'
 import { readVersion, type Version } from './version.ts'
 
 const EXIT_USAGE = 2
 
-/** Loaded when they are asked for: a health check must not cost what a server does. */
-const COMMANDS: readonly {
+interface Given {
+  readonly version: Version
+  readonly io: Surroundings
+  readonly terminal: Terminal
+}
+
+interface Entry {
   readonly name: string
-  readonly load: (version: Version) => Promise<Command>
-}[] = [
-  { name: 'serve', load: async (version) => (await import('./serve.ts')).serveCommand(version) },
+  readonly load: (given: Given) => Promise<Command>
+}
+
+/** Loaded when they are asked for: a health check must not cost what a server does. */
+const COMMANDS: readonly Entry[] = [
+  {
+    name: 'serve',
+    load: async ({ version }) => (await import('./serve.ts')).serveCommand(version),
+  },
   {
     name: 'upstreams',
-    load: async (version) => (await import('./upstreams.ts')).upstreamsCommand(version),
+    load: async ({ version, io }) => (await import('./upstreams.ts')).upstreamsCommand(version, io),
   },
-  { name: 'config', load: async () => (await import('./config.ts')).configCommand() },
-  { name: 'pin', load: async () => (await import('./pin.ts')).pinCommand() },
-  { name: 'unpin', load: async () => (await import('./unpin.ts')).unpinCommand() },
-  { name: 'purge', load: async () => (await import('./purge.ts')).purgeCommand() },
-  { name: 'gc', load: async () => (await import('./gc.ts')).gcCommand() },
-  { name: 'verify', load: async () => (await import('./verify.ts')).verifyCommand() },
-  { name: 'reload', load: async () => (await import('./reload.ts')).reloadCommand() },
+  { name: 'pin', load: async ({ io }) => (await import('./pin.ts')).pinCommand(io) },
+  { name: 'unpin', load: async ({ io }) => (await import('./unpin.ts')).unpinCommand(io) },
+  {
+    name: 'purge',
+    load: async ({ io, terminal }) => (await import('./purge.ts')).purgeCommand(io, terminal),
+  },
+  { name: 'gc', load: async ({ io }) => (await import('./gc.ts')).gcCommand(io) },
+  {
+    name: 'verify',
+    load: async ({ io, terminal }) => (await import('./verify.ts')).verifyCommand(io, terminal),
+  },
+  { name: 'reload', load: async ({ io }) => (await import('./reload.ts')).reloadCommand(io) },
+  { name: 'config', load: async ({ io }) => (await import('./config.ts')).configCommand(io) },
   {
     name: 'healthcheck',
     load: async () => (await import('./healthcheck.ts')).healthcheckCommand(),
   },
   {
     name: 'version',
-    load: async (version) => (await import('./version.ts')).versionCommand(version),
+    load: async ({ version }) => (await import('./version.ts')).versionCommand(version),
   },
 ]
 
@@ -37,41 +56,53 @@ const COMMANDS: readonly {
  * @returns the exit code: 0 ok, 1 failure, 2 usage or configuration, 3 partial, 4 integrity,
  *   5 upstream or credentials, 6 not found, 75 data directory in use
  */
-export async function run(argv: readonly string[]): Promise<number> {
+export async function run(
+  argv: readonly string[],
+  io: Surroundings = processSurroundings(),
+  terminal: Terminal = processTerminal(),
+): Promise<number> {
   const version = readVersion()
   const program = new Command('larder')
     .description('A pull-through cache for container images')
     .version(version.larder)
     .showHelpAfterError('(add --help for what can be said here)')
     .exitOverride()
+    .configureOutput(outputTo(io))
   const named = COMMANDS.filter(({ name }) => name === argv[2])
   for (const { load } of named.length > 0 ? named : COMMANDS) {
-    program.addCommand(await load(version))
+    program.addCommand(await load({ version, io, terminal }))
   }
-  for (const command of program.commands) inherit(command)
+  for (const command of program.commands) inherit(command, io)
   try {
     await program.parseAsync(argv)
     return 0
   } catch (error) {
-    return report(error)
+    return report(error, io)
   }
 }
 
-function inherit(command: Command): void {
-  command.exitOverride()
-  for (const child of command.commands) inherit(child)
+function inherit(command: Command, io: Surroundings): void {
+  command.exitOverride().configureOutput(outputTo(io))
+  for (const child of command.commands) inherit(child, io)
 }
 
-function report(error: unknown): number {
+function outputTo({ stdout, stderr }: Surroundings) {
+  return {
+    writeOut: (text: string) => void stdout.write(text),
+    writeErr: (text: string) => void stderr.write(text),
+  }
+}
+
+function report(error: unknown, { stderr }: Surroundings): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE
   if (error instanceof ConfigError) {
-    process.stderr.write(`${error.format()}\n`)
+    stderr.write(`${error.format()}\n`)
     return EXIT_USAGE
   }
   if (error instanceof ExitError) {
-    if (error.message !== '') process.stderr.write(`${error.message}\n`)
+    if (error.message !== '') stderr.write(`${error.message}\n`)
     return error.exitCode
   }
-  process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
+  stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`)
   return 1
 }

@@ -24,6 +24,13 @@ export function serveCommand(version: Version): Command {
 }
 
 async function serve(file: string | undefined, version: Version): Promise<void> {
+  let app: App | undefined
+  let wasHungUp = false
+  const signals = new Signals(() => {
+    // What comes during the start may be about a file that was read already.
+    if (app === undefined) wasHungUp = true
+    else void app.reload()
+  })
   const { env } = process
   const loaded = await loadConfig({
     ...(file === undefined ? {} : { file }),
@@ -35,13 +42,6 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
   const { config } = loaded
   const logger = createLogger(config.log)
   for (const warning of loaded.warnings) logger.warn(formatProblem(warning))
-  let app: App | undefined
-  let wasHungUp = false
-  const signals = new Signals(() => {
-    // What comes during the start may be about a file that was read already.
-    if (app === undefined) wasHungUp = true
-    else void app.reload()
-  })
   const options = {
     config,
     logger,

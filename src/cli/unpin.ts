@@ -1,7 +1,7 @@
 /** `larder unpin`. Results go to standard output, messages to standard error. */
 import { Command } from 'commander'
 
-import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
+import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
@@ -32,7 +32,7 @@ Examples:
   larder unpin ghcr.io/acme/app:v1
   larder unpin --pattern 'registry.k8s.io/**:v1.31.*'`
 
-export function unpinCommand(io: Surroundings = processSurroundings()): Command {
+export function unpinCommand(io: Surroundings): Command {
   const command = new Command('unpin')
     .description('take pins away')
     .argument('[ref...]', 'images, as they were pinned')

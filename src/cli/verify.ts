@@ -2,7 +2,7 @@
 import { Command } from 'commander'
 
 import type { Verified } from '../admin/ports.ts'
-import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
+import type { Surroundings } from '../config/surroundings.ts'
 import { exitErrorOf, failureOf } from './admin-answers.ts'
 import {
   AdminClient,
@@ -13,13 +13,13 @@ import {
 import { ExitError } from './exit.ts'
 import { formatBytes } from './format.ts'
 import { Progress } from './progress.ts'
-import { processTerminal, type Terminal } from './terminal.ts'
+import type { Terminal } from './terminal.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_INTEGRITY = 4
 
 interface VerifyOptions extends AdminClientOptions {
-  readonly repair: boolean
+  readonly repair?: true
   readonly output: 'table' | 'json'
 }
 
@@ -50,13 +50,10 @@ Examples:
   larder verify
   larder verify --repair -o json`
 
-export function verifyCommand(
-  io: Surroundings = processSurroundings(),
-  terminal: Terminal = processTerminal(),
-): Command {
+export function verifyCommand(io: Surroundings, terminal: Terminal): Command {
   const command = new Command('verify')
     .description('check every stored byte against its digest')
-    .option('--repair', 'fetch what is damaged or missing again', false)
+    .option('--repair', 'fetch what is damaged or missing again')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
   return addAdminOptions(command).action((options: VerifyOptions) => verify(options, io, terminal))

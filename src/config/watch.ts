@@ -45,13 +45,21 @@ export class ConfigWatch {
    * half written. A file that is not there, or cannot be seen, is no change until it is back.
    */
   async look(): Promise<void> {
-    const stamp = await stat(this.#file, { bigint: true }).then(stampOf, () => undefined)
+    const stamp = await stampAt(this.#file)
     if (this.#isClosed) return
     const isSteady = isSameStamp(stamp, this.#seen)
     this.#seen = stamp
     if (stamp === undefined || !isSteady || isSameStamp(stamp, this.#known)) return
     this.#known = stamp
     this.#onChange()
+  }
+
+  /**
+   * To be called before the file is read for another reason: what is there now is no news any more.
+   * A file that is not there is: once it is back, it is a change, the same as before or not.
+   */
+  async reading(): Promise<void> {
+    this.#known = await stampAt(this.#file)
   }
 
   /** No change is told of after this. */
@@ -67,4 +75,8 @@ export class ConfigWatch {
       void this.look().finally(() => this.#schedule())
     }, this.#everyMs).unref()
   }
+}
+
+function stampAt(file: string): Promise<FileStamp | undefined> {
+  return stat(file, { bigint: true }).then(stampOf, () => undefined)
 }

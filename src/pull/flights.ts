@@ -96,16 +96,21 @@ export class Flights {
     const { upstream, place } = pull
     const { catalog, events, patienceMs } = this.#options
     const member = await catalog.getMember(place, digest, 'blob')
+    const ingest = await this.#ingest(digest)
+    const sizeHint = member === undefined || member.size < 0 ? undefined : member.size
     const flight = new Flight({
       digest,
       upstream: place.upstream,
-      open: (offset, signal) => {
+      open: async (offset, signal) => {
         const options = { as: pull.as, offset, signal }
-        return upstream.registry.openBlob(place.repository, digest, options)
+        const remote = await upstream.registry.openBlob(place.repository, digest, options)
+        const size = remote.size ?? sizeHint
+        if (size !== undefined) ingest?.expect(size)
+        return remote
       },
-      ingest: await this.#ingest(digest),
+      ingest,
       patienceMs,
-      sizeHint: member === undefined || member.size < 0 ? undefined : member.size,
+      sizeHint,
       events: {
         fetched: (bytes) => events.fetched(place.upstream, bytes),
         resumed: () => events.resumed(place.upstream),

@@ -8,6 +8,7 @@ import { UpstreamError } from '../upstream/errors.ts'
 import { Coalescer } from './coalesce.ts'
 import type { Epochs } from './epochs.ts'
 import { isOutage, toRegistryError } from './failures.ts'
+import { ageMs } from './freshness.ts'
 import type { Negatives } from './negatives.ts'
 import { keyOf, type Outcome, type Pull } from './pull.ts'
 
@@ -76,8 +77,8 @@ export class Lists {
     const { catalog, negatives, epochs, now } = this.#options
     const epoch = epochs.of(pull.place)
     const record = await catalog.getList(pull.place, kind, key)
-    const age = record && now() - record.checkedAt
-    if (record && age !== undefined && age >= 0 && age <= LIST_FRESH_MS) {
+    const age = record && ageMs(record, now())
+    if (record && age !== undefined && age <= LIST_FRESH_MS) {
       return { items: itemsOf(record), outcome: { result: 'hit', ageSeconds: seconds(age) } }
     }
     const question = keyOf(pull, String(epoch), kind, key)
@@ -112,7 +113,7 @@ export class Lists {
     if (!isOutage(error)) return undefined
     const isOffline = error instanceof UpstreamError && error.kind === 'offline'
     const { staleIfErrorMs } = pull.upstream.config
-    if (record && (isOffline || this.#options.now() - record.checkedAt <= staleIfErrorMs)) {
+    if (record && (isOffline || ageMs(record, this.#options.now()) <= staleIfErrorMs)) {
       return itemsOf(record)
     }
     const items = await known()

@@ -10,6 +10,9 @@ const MAX_WAITING_CHUNKS = 16
 /** Chunks read back from the file that readers who fell behind share. */
 const SHARED_LOADS = 8
 
+/** How long a download that cannot be stored waits for whoever it was begun for. */
+const FIRST_READER_MS = 10_000
+
 /** Nobody would have anything of the rest of this download. */
 export class AbandonedError extends Error {
   override readonly name = 'AbandonedError'
@@ -39,6 +42,8 @@ export class Window {
   #isStored: boolean
   #writing: Promise<void> | undefined
   #room = Promise.withResolvers<void>()
+  /** Whoever a download was begun for comes a moment after its first bytes. */
+  #wasFollowed = false
   #closeWhenLeft: (() => Promise<void>) | undefined
   /** What is not in memory can be read no more. */
   #isClosed = false
@@ -113,6 +118,7 @@ export class Window {
   follow(position: number): Follower {
     const follower = { position }
     this.#followers.add(follower)
+    this.#wasFollowed = true
     return {
       get position() {
         return follower.position
@@ -132,14 +138,23 @@ export class Window {
   /** Waits until the registry may go on. */
   async drained(signal: AbortSignal): Promise<void> {
     const aborted = abortion(signal)
+    const late = Promise.withResolvers<void>()
+    let isLate = false
+    const timer = setTimeout(() => {
+      isLate = true
+      late.resolve()
+    }, FIRST_READER_MS)
     try {
       while (this.isFull) {
-        if (!this.#isStored && this.#followers.size === 0) {
+        const isUnread = !this.#isStored && this.#followers.size === 0
+        if (isUnread && (isLate || this.#wasFollowed)) {
           throw new AbandonedError('the disk refuses the bytes and nobody reads them')
         }
-        await Promise.race([this.#room.promise, aborted.promise])
+        const waits = [this.#room.promise, aborted.promise]
+        await Promise.race(isUnread ? [...waits, late.promise] : waits)
       }
     } finally {
+      clearTimeout(timer)
       aborted.dispose()
     }
   }
@@ -227,7 +242,8 @@ export class Window {
 
   /** What is safe on disk, or has been passed by every reader, may leave memory. */
   #release(): void {
-    const passed = this.#isStored ? this.#written : Math.max(this.#written, this.#slowest())
+    const isSafe = this.#isStored || !this.#wasFollowed
+    const passed = isSafe ? this.#written : Math.max(this.#written, this.#slowest())
     const oldestKept = indexOf(this.#received) - KEPT_CHUNKS
     for (const index of this.chunks.keys()) {
       if (index < oldestKept && (index + 1) * CHUNK_BYTES <= passed) this.chunks.delete(index)

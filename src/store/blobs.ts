@@ -11,7 +11,7 @@
  * parsed digest. All folders are on one file system, so that a rename is atomic.
  */
 import { randomUUID } from 'node:crypto'
-import { access, constants, lstat, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { access, constants, lstat, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { type Algorithm, algorithmOf, type Digest, encodedOf, isDigest } from '../oci/digest.ts'
@@ -25,6 +25,8 @@ export interface FileBlobsOptions {
   /** The data directory. The caller holds its lock: unfinished puts in it are removed. */
   readonly path: string
   readonly failAt?: FailAt
+  /** Epoch milliseconds; default: the system's clock. */
+  readonly now?: () => number
 }
 
 /** A download that was not finished. */
@@ -35,8 +37,27 @@ export interface Part {
   readonly modifiedAt: number
 }
 
+/** Damaged bytes that were put aside. */
+export interface Quarantined {
+  /** Of its file. */
+  readonly name: string
+  readonly size: number
+  /** When it was put aside, epoch milliseconds. */
+  readonly at: number
+}
+
+/** A content under its final name. */
+export interface StoredFile {
+  readonly digest: Digest
+  readonly size: number
+  /** Epoch milliseconds. */
+  readonly modifiedAt: number
+}
+
 const ALGORITHMS: readonly Algorithm[] = ['sha256', 'sha512']
 const PART = '.part'
+/** `<hex>.<epoch ms>` */
+const QUARANTINED = /^[0-9a-f]+\.(\d+)$/
 /** How many files `scan` looks at together. */
 const SCAN_BATCH = 64
 
@@ -45,12 +66,14 @@ export class FileBlobs implements BlobStore {
   readonly #ingest: string
   readonly #quarantine: string
   readonly #failAt: FailAt
+  readonly #now: () => number
   /** Directories being made: a second commit into one must not resolve before it is durable. */
   readonly #making = new Map<string, Promise<void>>()
 
   /** @throws {DataDirectoryError} when the folders cannot be made or written */
-  static async open({ path, failAt = NEVER_FAILS }: FileBlobsOptions): Promise<FileBlobs> {
-    const blobs = new FileBlobs(path, failAt)
+  static async open(options: FileBlobsOptions): Promise<FileBlobs> {
+    const { path } = options
+    const blobs = new FileBlobs(options)
     try {
       await blobs.#prepare()
     } catch (cause) {
@@ -59,8 +82,9 @@ export class FileBlobs implements BlobStore {
     return blobs
   }
 
-  private constructor(path: string, failAt: FailAt) {
+  private constructor({ path, failAt = NEVER_FAILS, now = Date.now }: FileBlobsOptions) {
     this.#failAt = failAt
+    this.#now = now
     this.#blobs = join(path, 'blobs')
     this.#ingest = join(path, 'ingest')
     this.#quarantine = join(path, 'quarantine')
@@ -138,16 +162,36 @@ export class FileBlobs implements BlobStore {
     return parts
   }
 
+  /** Of a download that nobody goes on with. */
+  async deletePart(digest: Digest): Promise<void> {
+    await present(unlink(join(this.#ingest, `${encodedOf(digest)}${PART}`)))
+  }
+
   async delete(digest: Digest): Promise<void> {
-    await rm(this.#pathOf(digest), { force: true })
+    await present(unlink(this.#pathOf(digest)))
   }
 
   async quarantine(digest: Digest): Promise<void> {
-    const target = join(this.#quarantine, `${encodedOf(digest)}.${Date.now()}`)
+    const target = join(this.#quarantine, `${encodedOf(digest)}.${this.#now()}`)
     await present(rename(this.#pathOf(digest), target))
   }
 
-  async *scan(): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
+  /** Oldest first. */
+  async listQuarantined(): Promise<readonly Quarantined[]> {
+    const found: Quarantined[] = []
+    for (const name of await readdir(this.#quarantine)) {
+      const at = Number(QUARANTINED.exec(name)?.[1])
+      const stats = await present(lstat(join(this.#quarantine, name)))
+      if (stats?.isFile() && !Number.isNaN(at)) found.push({ name, size: stats.size, at })
+    }
+    return found.sort((one, other) => one.at - other.at)
+  }
+
+  async deleteQuarantined({ name }: Quarantined): Promise<void> {
+    await present(unlink(join(this.#quarantine, name)))
+  }
+
+  async *scan(): AsyncGenerator<StoredFile> {
     for (const algorithm of ALGORITHMS) {
       const root = join(this.#blobs, algorithm)
       for (const prefix of (await present(readdir(root))) ?? []) {
@@ -182,7 +226,7 @@ async function* scanDirectory(
   directory: string,
   prefix: string,
   algorithm: Algorithm,
-): AsyncGenerator<{ readonly digest: Digest; readonly size: number }> {
+): AsyncGenerator<StoredFile> {
   const names = await present(readdir(directory))
   const digests = (names ?? [])
     .filter((name) => name.startsWith(prefix) && prefix.length === 2)
@@ -193,7 +237,8 @@ async function* scanDirectory(
     const files = batch.map((digest) => present(lstat(join(directory, encodedOf(digest)))))
     for (const [index, stats] of (await Promise.all(files)).entries()) {
       const digest = batch[index]
-      if (digest !== undefined && stats?.isFile()) yield { digest, size: stats.size }
+      if (digest === undefined || !stats?.isFile()) continue
+      yield { digest, size: stats.size, modifiedAt: stats.mtimeMs }
     }
   }
 }

@@ -1,10 +1,11 @@
-import type { RetentionRows, StoredRow, UseKey } from './catalog/retention.ts'
+import type { RetentionRows, UseKey } from './catalog/retention.ts'
 import type { Leases } from './leases.ts'
 import { Plan, type Protection } from './plan.ts'
 import type { Quota } from './quota.ts'
 import { type EvictionReason, keptOnly, type Removal, type Removed, sum } from './removal.ts'
 import { Slices } from './slices.ts'
-import { Turns } from './turns.ts'
+import type { Turns } from './turns.ts'
+import { byUse, START } from './use-order.ts'
 
 export interface EvictionOptions {
   readonly rows: RetentionRows
@@ -12,6 +13,8 @@ export interface EvictionOptions {
   readonly removal: Removal
   readonly leases: Pick<Leases, 'has'>
   readonly protection: Protection
+  /** Whatever removes takes its turn. */
+  readonly turns: Turns
   /** Writes down the last uses that are known only in memory. */
   readonly flushUses: () => Promise<void>
   /** Epoch milliseconds. */
@@ -33,9 +36,6 @@ interface Walked {
   readonly kept: Removed['kept']
 }
 
-const START: UseKey = { usedAt: Number.MIN_SAFE_INTEGER, digest: '' as UseKey['digest'] }
-/** Rows looked at in one question. */
-const PAGE = 64
 /** What a long eviction plans before it is carried out, so that memory stays bounded. */
 const MAX_PLANNED = 2048
 
@@ -45,7 +45,6 @@ const MAX_PLANNED = 2048
  */
 export class Eviction {
   readonly #options: EvictionOptions
-  readonly #turns = new Turns()
   /** What comes before was found to be listed by what stays, or pinned. */
   #from: UseKey = START
 
@@ -59,7 +58,7 @@ export class Eviction {
    * @returns `undefined`, with nothing removed, when so much cannot be gained
    */
   gain(bytes: number): Promise<Removed | undefined> {
-    return this.#turns.take(async () => {
+    return this.#options.turns.take(async () => {
       await this.#prepare()
       const goal = { bytes, usedBefore: Number.POSITIVE_INFINITY }
       const from = this.#from
@@ -85,14 +84,14 @@ export class Eviction {
   }
 
   /** What `reduce` or `expire` would remove now. */
-  preview(goal: Partial<Goal>): Promise<Plan> {
-    return this.#turns.take(async () => {
+  preview(goal: Partial<Goal>): Promise<Pick<Walked, 'plan' | 'kept'>> {
+    return this.#options.turns.take(async () => {
       await this.#prepare()
       const { bytes = Number.POSITIVE_INFINITY, usedBefore = Number.POSITIVE_INFINITY } = goal
-      const { plan } = await this.#walk(START, { bytes, usedBefore }, Number.POSITIVE_INFINITY)
+      const walked = await this.#walk(START, { bytes, usedBefore }, Number.POSITIVE_INFINITY)
       // Nothing of it is carried out.
       this.#from = START
-      return plan
+      return walked
     })
   }
 
@@ -102,7 +101,7 @@ export class Eviction {
   }
 
   #remove(goal: Goal, reason: EvictionReason): Promise<Removed> {
-    return this.#turns.take(async () => {
+    return this.#options.turns.take(async () => {
       await this.#prepare()
       let removed = keptOnly({ pinned: 0, inUse: 0 })
       this.#from = START
@@ -135,7 +134,7 @@ export class Eviction {
     const kept = { pinned: 0, inUse: 0 }
     // What is in use now is wanted again: the next walk must come by it.
     let isPassed = from === this.#from
-    for await (const row of this.#candidates(from, goal.usedBefore, slices)) {
+    for await (const row of byUse({ rows, from, usedBefore: goal.usedBefore, slices })) {
       if (plan.bytes >= goal.bytes || plan.leaving.length >= maxPlanned) {
         return { plan, next: from, kept }
       }
@@ -148,23 +147,5 @@ export class Eviction {
       if (isPassed) this.#from = from
     }
     return { plan, next: undefined, kept }
-  }
-
-  async *#candidates(
-    from: UseKey,
-    usedBefore: number,
-    slices: Slices,
-  ): AsyncGenerator<StoredRow & { readonly isListed: 0 | 1 }> {
-    for (let after = from; ; ) {
-      const page = this.#options.rows.pageByUse(after, PAGE)
-      for (const row of page) {
-        if (row.usedAt >= usedBefore) return
-        yield row
-      }
-      const last = page.at(-1)
-      if (last === undefined) return
-      after = last
-      await slices.rest()
-    }
   }
 }

@@ -28,7 +28,9 @@ export async function contentOf(
 ): Promise<Content | undefined> {
   const manifest = { digest, kind: 'manifest' } as const
   const record = await catalog.findManifest(digest)
-  const isHere = record !== undefined && (await blobs.stat(digest)) !== undefined
+  // Eviction takes the row away first, a hand the file alone.
+  const isKnown = record !== undefined && (await catalog.getBlob(digest)) !== undefined
+  const isHere = isKnown && (await blobs.stat(digest)) !== undefined
   if (!isHere || !(await isProven(catalog, place, manifest))) return undefined
   const publicAt = await catalog.getPublicAt(place)
   const standing = await standingOf(catalog, place, digest)

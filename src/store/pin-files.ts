@@ -221,6 +221,7 @@ function ownerSegment(owner: string): string {
 }
 
 function segmentOf(text: string): string {
+  if (/^[A-Za-z0-9-][A-Za-z0-9._-]*$/.test(text)) return text
   const encoded = Array.from(Buffer.from(text), (byte, index) => {
     const character = String.fromCharCode(byte)
     const isPlain = index === 0 ? /[A-Za-z0-9-]/ : /[A-Za-z0-9._-]/

@@ -8,7 +8,7 @@ import type { SqliteCatalog } from './catalog.ts'
 const SLICE = 256
 
 /** How well the pins are kept. */
-export interface PinSurvey {
+export interface PinTotals {
   /** Of everything in the store that pins protect, each content once. */
   readonly pinnedBytes: number
   /** References of which everything is in the store, all platforms of an index included. */
@@ -18,21 +18,67 @@ export interface PinSurvey {
   readonly missingBytes: number
 }
 
-/** Looks at all that `digests` reach, in slices between which everything else goes on. */
-export async function surveyPins(
-  catalog: SqliteCatalog,
-  digests: readonly Digest[],
-): Promise<PinSurvey> {
-  const walk = new Survey(catalog)
-  let complete = 0
-  for (const digest of digests) {
-    if (await walk.visit({ digest, kind: 'manifest', size: -1 })) complete++
-  }
-  const { pinnedBytes, missingBytes } = walk
-  return { pinnedBytes, complete, incomplete: digests.length - complete, missingBytes }
+export interface PinSurveyOptions {
+  readonly catalog: SqliteCatalog
+  /** What each pinned reference means. */
+  readonly references: () => readonly Digest[]
+  /** Told of a survey that failed while nobody waited for it. */
+  readonly onError: (error: unknown) => void
+  /** Epoch milliseconds. */
+  readonly now: () => number
 }
 
-class Survey {
+/** A survey looks at everything that is pinned: a scrape takes the last one, if it is not older. */
+const MAX_AGE_MS = 60_000
+
+export class PinSurvey {
+  readonly #options: PinSurveyOptions
+  #running: Promise<PinTotals> | undefined
+  #last: { readonly totals: PinTotals; readonly at: number } | undefined
+
+  constructor(options: PinSurveyOptions) {
+    this.#options = options
+  }
+
+  /** Looks now, in slices between which everything else goes on. Who asks meanwhile shares it. */
+  take(): Promise<PinTotals> {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  /** The last one; when that is old, a new one begins behind its back. */
+  async last(): Promise<PinTotals> {
+    if (this.#last === undefined) return this.take()
+    const { totals, at } = this.#last
+    const age = this.#options.now() - at
+    if (age < 0 || age > MAX_AGE_MS) this.take().catch(this.#options.onError)
+    return totals
+  }
+
+  async close(): Promise<void> {
+    await this.#running?.catch(() => {})
+  }
+
+  async #run(): Promise<PinTotals> {
+    const { catalog, references, now } = this.#options
+    const at = now()
+    const walk = new Walk(catalog)
+    const digests = references()
+    let complete = 0
+    for (const digest of digests) {
+      if (await walk.visit({ digest, kind: 'manifest', size: -1 })) complete++
+    }
+    const { pinnedBytes, missingBytes } = walk
+    const incomplete = digests.length - complete
+    const totals = { pinnedBytes, complete, incomplete, missingBytes }
+    this.#last = { totals, at }
+    return totals
+  }
+}
+
+class Walk {
   pinnedBytes = 0
   missingBytes = 0
   readonly #catalog: SqliteCatalog

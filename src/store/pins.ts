@@ -27,7 +27,7 @@ import { PinFiles } from './pin-files.ts'
 import { PinIndex } from './pin-index.ts'
 import { restorePins } from './pin-restore.ts'
 import { alignRows } from './pin-rows.ts'
-import { type PinSurvey, surveyPins } from './pin-survey.ts'
+import { PinSurvey, type PinTotals } from './pin-survey.ts'
 import type { BlobStore, Place } from './ports.ts'
 
 export interface PinsOptions {
@@ -42,10 +42,8 @@ export interface PinsOptions {
 }
 
 /** How many pinned references have everything in the store. */
-export type Completeness = Omit<PinSurvey, 'pinnedBytes'>
+export type Completeness = Omit<PinTotals, 'pinnedBytes'>
 
-/** A survey looks at everything that is pinned: a scrape takes the last one, if it is not older. */
-const SURVEY_MS = 60_000
 const TAG_PAGE = 256
 
 /**
@@ -64,11 +62,10 @@ export class Pins {
   readonly #failAt: FailAt
   /** About to be pinned: it must not go between the look and the file. */
   readonly #held = new Leases()
+  readonly #survey: PinSurvey
   #queue: Promise<unknown> = Promise.resolve()
   #isRestored = false
   #isClosing = false
-  #surveying: Promise<PinSurvey> | undefined
-  #surveyed: { readonly survey: PinSurvey; readonly at: number } | undefined
 
   /** @throws {DataDirectoryError} when the folders cannot be made */
   static async open(options: PinsOptions): Promise<Pins> {
@@ -89,6 +86,12 @@ export class Pins {
     this.#files = files
     this.#index = index
     this.#failAt = options.failAt ?? NEVER_FAILS
+    this.#survey = new PinSurvey({
+      catalog: options.catalog,
+      references: () => this.#references(),
+      onError: (error) => this.#failed(error),
+      now: options.now,
+    })
     this.settled = this.#settle(lost)
   }
 
@@ -113,11 +116,13 @@ export class Pins {
    * @returns those that are no longer
    */
   async unpin(selector: PinSelector): Promise<readonly Pin[]> {
-    if (Object.values(selector).every((value) => value === undefined)) {
+    const { includesMatches = false, ...fields } = selector
+    if (Object.values(fields).every((value) => value === undefined)) {
       throw new InvalidPinError('nothing says which pins are meant')
     }
     return this.#enqueue(async () => {
-      const pins = this.#listed().filter((pin) => isSelected(pin, selector))
+      const among = includesMatches ? this.#index.all() : this.#listed()
+      const pins = among.filter((pin) => isSelected(pin, fields))
       await this.#remove(pins)
       return pins
     })
@@ -170,29 +175,17 @@ export class Pins {
 
   /** Of everything in the store that pins protect, each content once. */
   async pinnedBytes(): Promise<number> {
-    return (await this.survey()).pinnedBytes
+    return (await this.#survey.take()).pinnedBytes
   }
 
   async completeness(): Promise<Completeness> {
-    const { pinnedBytes: _, ...completeness } = await this.survey()
+    const { pinnedBytes: _, ...completeness } = await this.#survey.take()
     return completeness
   }
 
-  /** Looks at everything that is pinned; whoever asks meanwhile shares the answer. */
-  survey(): Promise<PinSurvey> {
-    this.#surveying ??= this.#survey().finally(() => {
-      this.#surveying = undefined
-    })
-    return this.#surveying
-  }
-
-  /** For metrics: the last survey, and a new one behind its back when that is old. */
-  async readings(): Promise<PinSurvey> {
-    const last = this.#surveyed
-    if (last === undefined) return this.survey()
-    const age = this.#options.now() - last.at
-    if (age < 0 || age > SURVEY_MS) this.survey().catch((error: unknown) => this.#failed(error))
-    return last.survey
+  /** For metrics: of the last minute, or of now if nobody has asked yet. */
+  readings(): Promise<PinTotals> {
+    return this.#survey.last()
   }
 
   /** Ends what goes on behind everybody's back. The catalog is still open. */
@@ -200,7 +193,7 @@ export class Pins {
     this.#isClosing = true
     await this.settled
     await this.#queue
-    await this.#surveying?.catch(() => {})
+    await this.#survey.close()
   }
 
   async #settle(lost: readonly ReferencePin[]): Promise<void> {
@@ -360,17 +353,13 @@ export class Pins {
     return true
   }
 
-  async #survey(): Promise<PinSurvey> {
-    const { catalog, now } = this.#options
-    const at = now()
+  #references(): readonly Digest[] {
     const references = new Map<string, Digest>()
     for (const pin of this.#index.all()) {
       if (pin.kind === 'pattern' || this.#index.isExpired(pin)) continue
       references.set(`${nameOf(pin, pin.reference)} ${pin.digest}`, pin.digest)
     }
-    const survey = await surveyPins(catalog, [...references.values()])
-    this.#surveyed = { survey, at }
-    return survey
+    return [...references.values()]
   }
 
   #isEnding(): boolean {

@@ -3,7 +3,7 @@ import type { ListedRow, RetentionRows, StoredRow } from './catalog/retention.ts
 import type { Leases } from './leases.ts'
 import type { Slices } from './slices.ts'
 
-/** What must never be removed. Whatever it lists stays with it. */
+/** What must never be removed, referrers of such included. Whatever it lists stays with it. */
 export interface Protection {
   isProtected(digest: Digest): boolean
 }
@@ -39,11 +39,6 @@ export type Verdict =
  * within this time after what lists it was used with it, and leaves with it.
  */
 export const PULL_SPAN_MS = 3_600_000
-
-/** Nesting of subjects and indexes that is looked at. */
-const MAX_DEPTH = 8
-/** Indexes that are looked at for one manifest. */
-const MAX_PARENTS = 256
 
 /**
  * Which content leaves together. A manifest takes along what it lists, unless another manifest that
@@ -92,7 +87,7 @@ export class Plan {
   /** Takes `root` into the plan, with all that leaves with it, or says why it stays. */
   async take(root: StoredRow): Promise<Verdict> {
     if (this.#gone.has(root.digest)) return { leaving: [], bytes: 0 }
-    if (this.#isPinned(root.digest)) return { kept: 'pinned' }
+    if (this.#options.protection.isProtected(root.digest)) return { kept: 'pinned' }
     if (this.#options.leases.has(root.digest)) return { kept: 'inUse' }
     const family = new Family(root, this.#gone, this.#witnesses)
     for (const member of family.leaving.values()) {
@@ -122,11 +117,11 @@ export class Plan {
   }
 
   #leavesWith(root: StoredRow, child: ListedRow, family: Family): boolean {
-    const { keepsRecent, rows } = this.#options
+    const { keepsRecent, rows, protection } = this.#options
     if (family.isGone(child.digest) || family.isListedElsewhere(child.digest, rows)) return false
     if (child.size === null) return true
     const isRecent = keepsRecent && (child.usedAt ?? 0) > root.usedAt + PULL_SPAN_MS
-    if (!isRecent && !this.#isPinned(child.digest)) return true
+    if (!isRecent && !protection.isProtected(child.digest)) return true
     family.released.add(child.digest)
     return false
   }
@@ -135,22 +130,6 @@ export class Plan {
   #isInUse(root: StoredRow, child: ListedRow): boolean {
     if (!this.#options.leases.has(child.digest)) return false
     return child.size !== null || root.usedAt > this.#options.now() - PULL_SPAN_MS
-  }
-
-  /** Itself, or, for a signature and the like, what it is about. */
-  #isPinned(digest: Digest, depth = 0): boolean {
-    const { protection, rows } = this.#options
-    if (protection.isProtected(digest)) return true
-    const subject = depth < MAX_DEPTH ? rows.subjectOf(digest) : undefined
-    if (subject === undefined || rows.blob(subject) === undefined) return false
-    return this.#isReachedByPin(subject, depth + 1)
-  }
-
-  #isReachedByPin(digest: Digest, depth: number): boolean {
-    if (this.#isPinned(digest, depth)) return true
-    if (depth >= MAX_DEPTH) return false
-    const parents = this.#options.rows.parentsOf(digest, MAX_PARENTS)
-    return parents.some((parent) => this.#isReachedByPin(parent, depth + 1))
   }
 }
 

@@ -160,7 +160,13 @@ export class Quota {
     this.#landed.delete(digest)
   }
 
-  /** Files of so many bytes were deleted. */
+  /** The file of so many bytes under its final name was deleted. */
+  gone(digest: Digest, bytes: number): void {
+    this.#landed.delete(digest)
+    this.#note(bytes)
+  }
+
+  /** Other files of so many bytes were deleted. */
   freed(bytes: number): void {
     this.#note(bytes)
   }
@@ -195,9 +201,7 @@ export class Quota {
   #bytesOf(space: Space): number {
     if ('bytes' in space) return space.bytes
     const size = this.#disk?.size
-    return size === undefined
-      ? Number.MAX_SAFE_INTEGER
-      : Math.floor((size * space.percent) / 100)
+    return size === undefined ? Number.MAX_SAFE_INTEGER : Math.floor((size * space.percent) / 100)
   }
 }
 

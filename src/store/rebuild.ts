@@ -35,14 +35,14 @@ const SUFFIXES = ['', '-wal', '-shm', '-journal'] as const
  * @throws {NewerSchemaError} when a later release wrote the database
  */
 export function openCatalog(options: OpenCatalogOptions): OpenedCatalog {
-  const { path, blobs, logger, now = Date.now } = options
+  const { path, blobs, logger, now = Date.now, failAt = NEVER_FAILS } = options
   const file = join(path, 'larder.db')
   if (!existsSync(file) && existsSync(`${file}-wal`)) {
     // It would be taken for that of the new database, and hold only the last of what was lost.
     const kept = moveAside(file, now())
     logger.warn({ kept }, 'the database is missing: building a new one from the blobs')
   }
-  const { catalog, isNew } = openOrReplace(file, logger, now)
+  const { catalog, isNew } = openOrReplace(file, logger, now, failAt)
   const rebuilt = reconcile({ catalog, blobs, now }).then(
     (done) => logDone(logger, isNew, done),
     (error: unknown) => {
@@ -57,22 +57,27 @@ interface Opened {
   readonly isNew: boolean
 }
 
-function openOrReplace(file: string, logger: Pick<Logger, 'warn'>, now: () => number): Opened {
+function openOrReplace(
+  file: string,
+  logger: Pick<Logger, 'warn'>,
+  now: () => number,
+  failAt: FailAt,
+): Opened {
   try {
-    return tryOpen(file)
+    return tryOpen(file, failAt)
   } catch (error) {
     if (!isDamage(error, file)) throw error
     const kept = moveAside(file, now())
     const reason = error instanceof Error ? error.message : String(error)
     logger.warn({ kept, reason }, 'the database is damaged: building a new one from the blobs')
-    return tryOpen(file)
+    return tryOpen(file, failAt)
   }
 }
 
-function tryOpen(file: string): Opened {
+function tryOpen(file: string, failAt: FailAt): Opened {
   const { database, isNew } = openDatabase(file)
   try {
-    return { catalog: new SqliteCatalog(database), isNew }
+    return { catalog: new SqliteCatalog(database, failAt), isNew }
   } catch (error) {
     database.close()
     throw error

@@ -39,7 +39,7 @@ export interface RemovalOptions {
 }
 
 /** What is deleted before everything else gets its turn. */
-const SLICE = 128
+const SLICE = 64
 
 const NOTHING: Removed = {
   tags: 0,
@@ -188,7 +188,7 @@ export class Removal {
     return Promise.all(
       [...slice.bytes].map(([digest, bytes]) => {
         const unlinked = blobs.delete(digest).then(
-          () => quota.freed(bytes),
+          () => quota.gone(digest, bytes),
           (error: unknown) => events.storeFailed('evict', error),
         )
         const ended = unlinked.finally(() => this.#unlinking.delete(digest))

@@ -15,6 +15,8 @@ import type { TransportResponse } from './transport.ts'
 
 const MAX_PAGES = 100
 const MAX_ENTRIES = 10_000
+/** Of all pages together: few entries may be large, and referrers are kept with their annotations. */
+const MAX_LIST_BYTES = 4 * MAX_MANIFEST_BYTES
 const PAGE_SIZE = 1000
 
 /** All tags, in the registry's order: distribution-spec v1.1.1 "Listing Tags". */
@@ -27,8 +29,9 @@ export async function listTags(
   const headers = { accept: 'application/json' }
   const request = { kind: 'tags', method: 'GET', path, repository, headers } as const
   const tags: string[] = []
+  const read = createReader(endpoint)
   for await (const response of pages(endpoint, request, options)) {
-    tags.push(...parseTags(endpoint, await readPage(endpoint, response)))
+    tags.push(...parseTags(endpoint, await read(response)))
     if (tags.length > MAX_ENTRIES) throw tooMany(endpoint)
   }
   return tags
@@ -46,6 +49,7 @@ export async function listReferrers(
   const accept = [404]
   const request = { kind: 'referrers', method: 'GET', path, repository, headers, accept } as const
   const referrers: Descriptor[] = []
+  const read = createReader(endpoint)
   for await (const response of pages(endpoint, request, options)) {
     if (response.status === 404) {
       discard(response.body)
@@ -58,7 +62,7 @@ export async function listReferrers(
       discard(response.body)
       throw protocolError(endpoint.upstream, 'the registry sent referrers that are no index')
     }
-    referrers.push(...parseReferrers(endpoint, await readPage(endpoint, response)))
+    referrers.push(...parseReferrers(endpoint, await read(response)))
     if (referrers.length > MAX_ENTRIES) throw tooMany(endpoint)
   }
   return referrers
@@ -94,9 +98,16 @@ function withoutPrefix({ pathname }: URL, { pathname: prefix }: URL): string {
   return base !== '' && pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : pathname
 }
 
-async function readPage(endpoint: Endpoint, response: TransportResponse): Promise<Buffer> {
+/** Reads the pages of one list, which has a bound as a whole. */
+function createReader(endpoint: Endpoint): (page: TransportResponse) => Promise<Buffer> {
   const { upstream, timeoutMs } = endpoint
-  return await readBody(response, { upstream, timeoutMs, maxBytes: MAX_MANIFEST_BYTES })
+  let size = 0
+  return async (page) => {
+    const bytes = await readBody(page, { upstream, timeoutMs, maxBytes: MAX_MANIFEST_BYTES })
+    size += bytes.length
+    if (size > MAX_LIST_BYTES) throw tooMany(endpoint)
+    return bytes
+  }
 }
 
 /** What is no tag cannot be asked for either, so it is left out. `null` is how Go writes none. */

@@ -57,6 +57,7 @@ export class RegistryClient implements Registry {
   readonly #options: RegistryClientOptions
   readonly #registry: Endpoint
   readonly #activity = new Activity()
+  #retirement: Promise<void> | undefined
 
   constructor(options: RegistryClientOptions) {
     const registry = options.endpoints.find(({ authoritative }) => authoritative)
@@ -169,11 +170,9 @@ export class RegistryClient implements Registry {
    *
    * @returns when it is closed
    */
-  async retire(): Promise<void> {
-    const { onRetire, retireMs = RETIRE_MS } = this.#options
-    onRetire()
-    await this.#activity.silence(retireMs)
-    await this.close(RETIRE_GRACE_MS)
+  retire(): Promise<void> {
+    this.#retirement ??= this.#retire()
+    return this.#retirement
   }
 
   /** Lets what is under way end within `graceMs`, and cuts the rest. */
@@ -183,6 +182,13 @@ export class RegistryClient implements Registry {
     line.close()
     onClose()
     await Promise.all(endpoints.map(({ dispatchers }) => dispatchers.close(graceMs)))
+  }
+
+  async #retire(): Promise<void> {
+    const { onRetire, retireMs = RETIRE_MS } = this.#options
+    onRetire()
+    await this.#activity.silence(retireMs)
+    await this.close(RETIRE_GRACE_MS)
   }
 
   async #run<T>(
@@ -202,24 +208,20 @@ export class RegistryClient implements Registry {
     const { line } = this.#options
     const urgency = options.urgency ?? 'interactive'
     const end = this.#activity.begin()
+    let leave: Leave | undefined
+    const leaveAll = () => {
+      leave?.()
+      end()
+    }
     try {
       this.#yield(options)
-      // It is refused where it would wait for nothing.
-      if (!this.#isAsked(this.#endpointsFor(options))) return end
-      const leave = await line.enter({ work, urgency }, options.signal)
-      const leaveAll = () => {
-        leave()
-        end()
-      }
-      try {
-        this.#yield(options)
-      } catch (error) {
-        leaveAll()
-        throw error
-      }
+      // What is not asked is refused at once: there is nothing to wait for.
+      if (!this.#isAsked(this.#endpointsFor(options))) return leaveAll
+      leave = await line.enter({ work, urgency }, options.signal)
+      this.#yield(options)
       return leaveAll
     } catch (error) {
-      end()
+      leaveAll()
       throw error
     }
   }

@@ -172,39 +172,38 @@ test('a pin that cannot be meant is refused before any is made', async () => {
 
 test('POST /purge takes exactly one way to say what goes', async () => {
   await using site = await Site.start()
-  const target = {
-    kind: 'reference',
-    upstream: 'docker.io',
-    repository: 'a/b',
-    reference: { kind: 'tag', tag: 'c' },
+  const items = [{ name: 'docker.io/library/nginx:latest', size: 7 }]
+  site.ports.removal.purge = async (selection, options) => {
+    site.ports.calls.push(['purge', selection, options])
+    const isHere = selection.kind !== 'reference' || selection.repository === 'library/nginx'
+    return isHere ? { ...NOTHING_REMOVED, tags: 1, bytes: 7, items } : NOTHING_REMOVED
   }
-  site.ports.removed = { ...NOTHING_REMOVED, tags: 1, bytes: 7, unknown: [target as never] }
-  const answer = await site.change('/purge', { references: ['nginx'], dryRun: true })
+  const references = ['nginx', 'nginx', 'a/b:c']
+  const answer = await site.change('/purge', { references, dryRun: true })
   assert.deepEqual(jsonOf(answer), {
     ...NOTHING_REMOVED,
-    tags: 1,
-    bytes: 7,
+    tags: 2,
+    bytes: 14,
+    items: [...items, ...items],
     unknown: ['docker.io/a/b:c'],
   })
+  const dry = { dryRun: true, force: false }
+  const nginx = reference('library/nginx', 'latest')
+  assert.deepEqual(site.ports.calls.splice(0), [
+    ['purge', nginx, dry],
+    ['purge', nginx, dry],
+    ['purge', reference('a/b', 'c'), dry],
+  ])
   await site.change('/purge', { pattern: 'ghcr.io/acme/*:pr-*', force: true })
   await site.change('/purge', { upstream: 'ghcr.io' })
   await site.change('/purge', { unusedFor: '12h' })
   await site.change('/purge', { downTo: '50GiB' })
   const plain = { dryRun: false, force: false }
   assert.deepEqual(site.ports.calls.splice(0), [
-    [
-      'purge',
-      { kind: 'targets', targets: [reference('library/nginx', 'latest')] },
-      { dryRun: true, force: false },
-    ],
-    [
-      'purge',
-      { kind: 'targets', targets: [{ kind: 'pattern', pattern: 'ghcr.io/acme/*:pr-*' }] },
-      { dryRun: false, force: true },
-    ],
+    ['purge', { kind: 'pattern', pattern: 'ghcr.io/acme/*:pr-*' }, { dryRun: false, force: true }],
     ['purge', { kind: 'upstream', upstream: 'ghcr.io' }, plain],
-    ['purge', { kind: 'unusedFor', unusedForMs: 43_200_000 }, plain],
-    ['purge', { kind: 'downTo', bytes: 50 * 2 ** 30 }, plain],
+    ['purge', { kind: 'unused', forMs: 43_200_000 }, plain],
+    ['purge', { kind: 'size', bytes: 50 * 2 ** 30 }, plain],
   ])
   for (const [body, message] of [
     [{}, /exactly one of references, pattern, upstream, unusedFor, downTo/],
@@ -243,21 +242,23 @@ test('each change is one line: who, what, and what came of it', async () => {
   await site.change('/purge', { upstream: 'ghcr.io' })
   const [done, failed, ...more] = site.audit
   assert.deepEqual(more, [])
+  const selection = { kind: 'upstream', upstream: 'ghcr.io' }
+  const { items: _items, ...counts } = NOTHING_REMOVED
   const common = { action: 'purge', peer: '127.0.0.1', by: 'loopback' }
   const { time: _time, ...line } = done ?? {}
   assert.deepEqual(line, {
     level: 'info',
     msg: 'changed by an operator',
     ...common,
-    parameters: { upstream: 'ghcr.io', dryRun: true, force: false },
-    result: NOTHING_REMOVED,
+    parameters: { selection, dryRun: true, force: false },
+    result: { ...counts, unknown: [] },
   })
   const { time: _failedAt, ...failedLine } = failed ?? {}
   assert.deepEqual(failedLine, {
     level: 'warn',
     msg: 'an operator’s change failed',
     ...common,
-    parameters: { upstream: 'ghcr.io', dryRun: false, force: false },
+    parameters: { selection, dryRun: false, force: false },
     code: 'INTERNAL',
     reason: 'the disk said no',
   })

@@ -32,8 +32,8 @@ export const NOTHING_REMOVED: Removed = {
   manifests: 0,
   blobs: 0,
   bytes: 0,
-  kept: 0,
-  unknown: [],
+  kept: { pinned: 0, inUse: 0 },
+  items: [],
 }
 
 export const PIN: Pin = {
@@ -51,6 +51,7 @@ export class FakePorts implements AdminPorts {
   readonly calls: unknown[][] = []
   reloaded: ReloadResult = { ok: true, warnings: [] }
   removed: Removed = NOTHING_REMOVED
+  files = { count: 0, bytes: 0 }
   /** Names of which nothing is here, or that are not pinned. */
   absent: readonly string[] = []
   pinned: readonly Pin[] = [PIN]
@@ -85,7 +86,7 @@ export class FakePorts implements AdminPorts {
     },
     gc: async (options: GcOptions) => {
       this.calls.push(['gc', options])
-      return this.removed
+      return { ...this.removed, files: this.files }
     },
   }
   readonly verification = {

@@ -37,13 +37,19 @@ export async function run(
   throw new Error(`${call}\nended with ${code ?? signal}:\n${Buffer.concat([...out, ...err])}`)
 }
 
+interface Waiter {
+  readonly pattern: RegExp
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
 /** A program that runs until it is stopped. */
 export class Daemon {
   readonly lines: string[] = []
   readonly #command: string
   readonly #child: ChildProcess
   readonly #killAtExit: () => void
-  #waiters: { readonly pattern: RegExp; readonly resolve: () => void }[] = []
+  #waiters: Waiter[] = []
 
   private constructor(command: string, child: ChildProcess) {
     this.#command = command
@@ -53,6 +59,10 @@ export class Daemon {
     for (const stream of [child.stdout, child.stderr]) {
       if (stream !== null) createInterface({ input: stream }).on('line', (line) => this.#add(line))
     }
+    child.once('close', () => {
+      for (const { pattern, reject } of this.#waiters)
+        reject(this.#failure(`ended before ${pattern}`))
+    })
   }
 
   static async start(
@@ -74,11 +84,11 @@ export class Daemon {
     return this.#child.pid ?? 0
   }
 
-  /** Settles once a line, of those before or after now, matches. */
+  /** Settles once a line, of those before or after now, matches. Throws when it ends before. */
   async line(pattern: RegExp): Promise<void> {
     if (this.lines.some((line) => pattern.test(line))) return
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#waiters.push({ pattern, resolve })
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#waiters.push({ pattern, resolve, reject })
     await promise
   }
 
@@ -91,8 +101,7 @@ export class Daemon {
         return
       } catch (cause) {
         if (this.#child.exitCode !== null || Date.now() > until) {
-          const log = this.lines.join('\n')
-          throw new Error(`${this.#command} did not become ready:\n${log}`, { cause })
+          throw this.#failure('did not become ready', cause)
         }
       }
       await delay(25)
@@ -127,6 +136,10 @@ export class Daemon {
     const ended = once(child, 'exit')
     for (const signal of signals) child.kill(signal)
     await ended
+  }
+
+  #failure(what: string, cause?: unknown): Error {
+    return new Error(`${this.#command} ${what}:\n${this.lines.join('\n')}`, { cause })
   }
 
   #add(line: string): void {

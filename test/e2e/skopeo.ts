@@ -1,4 +1,5 @@
 import { makeTempDir } from '../support/temp-dir.ts'
+import type { Network } from './network.ts'
 import { run } from './programs.ts'
 
 export interface Inspection {
@@ -9,9 +10,22 @@ export interface Inspection {
 
 /** Copies to nowhere that stays: skopeo verifies every digest on the way. */
 export async function skopeoCopy(reference: string, ...flags: readonly string[]): Promise<void> {
+  await copy({ run }, reference, flags)
+}
+
+/** As {@link skopeoCopy}, from within a network. */
+export async function skopeoCopyIn(network: Network, reference: string): Promise<void> {
+  await copy(network, reference, [])
+}
+
+async function copy(
+  place: Pick<Network, 'run'>,
+  reference: string,
+  flags: readonly string[],
+): Promise<void> {
   await using dir = await makeTempDir('larder-e2e-skopeo-')
   const options = ['--insecure-policy', 'copy', '--src-tls-verify=false', ...flags]
-  await run('skopeo', [...options, `docker://${reference}`, `oci:${dir.path}/copy:copied`])
+  await place.run('skopeo', [...options, `docker://${reference}`, `oci:${dir.path}/copy:copied`])
 }
 
 /** Pushes one image, or every platform of an index, from a `dir:` or `oci:` source. */

@@ -1,3 +1,16 @@
+/**
+ * Answers that are wrong, failures, limits and redirects, rows 9 to 11, 14 and 15 of the fault table.
+ * Elsewhere:
+ *
+ * | row | what | where |
+ * |---|---|---|
+ * | 9 | HEAD, and digests of other algorithms | `test/upstream/manifests.test.ts` |
+ * | 10 | how long the pauses are; which failures are asked again | `test/upstream/retry.test.ts` |
+ * | 10 | every 5xx and 418, of tags, blobs and lists | `test/api/outages.test.ts`, 53 |
+ * | 11 | Docker Hub's 403; quota in the metrics | `test/api/outages.test.ts`, 52 and 86 |
+ * | 14 | no credential follows; private networks; other schemes | `test/upstream/redirects.test.ts`, `test/api/downloads.test.ts`, 43 |
+ * | 15 | a URL that runs out in the middle of a download | `test/api/downloads.test.ts`, 44 |
+ */
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -5,10 +18,10 @@ import { test } from 'node:test'
 
 import { digestOf } from '../../src/oci/digest.ts'
 import { DOCKER_MANIFEST } from '../../src/oci/media-types.ts'
-import { putBlob, type Site, startSite } from '../pull/site.ts'
+import { putBlob, startSite } from '../pull/site.ts'
 import { ALWAYS, IMPATIENT } from '../support/app.ts'
 import { answer, cut, type Fault, headers, redirect, redirectLoop } from '../support/faults.ts'
-import { buildImage, type Image } from '../support/images.ts'
+import { buildImage } from '../support/images.ts'
 import { SkippingClock } from '../support/skipping-clock.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { LOOPBACK_CERT, LOOPBACK_KEY } from '../upstream/loopback-tls.ts'
@@ -21,9 +34,9 @@ import {
   OPEN,
   within,
 } from './evidence.ts'
+import { putImage, TAG } from './image.ts'
 
 const MIB = 1024 * 1024
-const TAG = '/v2/acme/app/manifests/v1'
 const OTHER = digestOf(Buffer.from('other'))
 
 interface Header {
@@ -61,7 +74,7 @@ for (const [what, { fault, tag, digest }] of Object.entries(HEADERS)) {
     for (const by of ['tag', 'digest'] as const) {
       await using site = await startSite({ registry: OPEN })
       const { registry, app } = site
-      const { manifest } = addImage(site)
+      const { manifest } = putImage(site)
       const path = by === 'tag' ? TAG : `/v2/acme/app/manifests/${manifest.digest}`
       registry.script({ path: /\/manifests\// }, fault)
       const got = await within(AT_ONCE_MS, app.get(path))
@@ -98,7 +111,7 @@ test('row 9: of a blob only the bytes count, whatever its headers say', async ()
 
 test('row 9: bytes of another digest than was asked for are 502, and counted', async () => {
   await using site = await startSite({ registry: OPEN })
-  const { manifest } = addImage(site)
+  const { manifest } = putImage(site)
   const path = `/v2/acme/app/manifests/${manifest.digest}`
   const other = buildImage({ seed: 'other' }).manifest
   const lie = answer(200, { 'content-type': other.mediaType }, other.bytes)
@@ -152,7 +165,7 @@ test('row 10: five failures open the circuit: a miss fails at once, what is here
   const upstream = { limits: IMPATIENT, tags: ALWAYS }
   await using site = await startSite({ registry: OPEN, upstream, app: { clock } })
   const { registry, app } = site
-  const { digest, bytes } = addImage(site).manifest
+  const { digest, bytes } = putImage(site).manifest
   assertWhole(await app.get(TAG), bytes)
   registry.script({}, answer(500))
   for (let i = 0; i < 5; i++) {
@@ -192,7 +205,7 @@ for (const [form, write] of Object.entries(RETRY_AFTER)) {
     const upstream = { tags: ALWAYS }
     await using site = await startSite({ registry: OPEN, upstream, app: { clock } })
     const { registry, app } = site
-    const { digest, bytes } = addImage(site).manifest
+    const { digest, bytes } = putImage(site).manifest
     const blob = putBlob(site, 1000)
     assertWhole(await app.get(TAG), bytes)
     const limit = answer(429, { 'retry-after': write(clock.now()) }, 'slow down')
@@ -317,10 +330,3 @@ test('row 15: a store that refuses each signed URL is 502, no refusal of the reg
 
 /** As it is configured by default: what failed is tried again after a while. */
 const PATIENT = { connectTimeoutMs: 10_000 } as const
-
-/** The tag `v1`. */
-function addImage({ registry }: Site): Image {
-  const image = buildImage({ seed: 'answers' })
-  registry.add('acme/app', image, 'v1')
-  return image
-}

@@ -1,3 +1,13 @@
+/**
+ * Bodies that stand, drip, break off or lie, rows 3 to 8 of the fault table. Elsewhere:
+ *
+ * | row | what | where |
+ * |---|---|---|
+ * | 4 | a body that drips each time is given up | `test/pull/flight.test.ts` |
+ * | 5 to 8 | whatever is cut where, and whoever asks for which part: a property | `test/pull/faults.test.ts` |
+ * | 6 to 8 | each lie, to ranges and HEAD, and of manifests | `test/pull/faults.test.ts` |
+ * | 5 | a registry that ignores ranges | `test/api/downloads.test.ts`, 39 |
+ */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 
@@ -16,8 +26,7 @@ import {
   resize,
   stall,
 } from '../support/faults.ts'
-import { open, readResponse } from '../support/http-client.ts'
-import { buildImage } from '../support/images.ts'
+import { open, readResponse, received } from '../support/http-client.ts'
 import {
   AT_ONCE_MS,
   assertCounted,
@@ -28,6 +37,7 @@ import {
   OPEN,
   within,
 } from './evidence.ts'
+import { putImage, TAG } from './image.ts'
 
 const MIB = 1024 * 1024
 /** Two chunks that are sent as they come, and one that is held back until the hash is right. */
@@ -85,12 +95,7 @@ test('row 4: a body that drips for two minutes is cut and gone on with over anot
   const fault = [stall(70_000, drops[0]), stall(70_001, drops[1])]
   registry.script({ path: blob.path }, fault, { times: 1 })
   const answer = await open(app.url, blob.path)
-  const { promise: came, resolve } = Promise.withResolvers<void>()
-  let received = 0
-  answer.on('data', (bytes: Buffer) => {
-    received += bytes.length
-    if (received >= 70_000) resolve()
-  })
+  const came = received(answer, 70_000)
   const reading = readResponse(answer)
   await came
   skip(121_000)
@@ -105,16 +110,11 @@ test('row 4: a body that drips for two minutes is cut and gone on with over anot
 test('row 4: a body that takes two minutes at a rate that will do is let go on', async (t) => {
   const skip = skipTime(t)
   await using site = await startSite({ registry: OPEN })
-  const blob = putBlob(site, SIZE)
+  const blob = putBlob(site, 3 * MIB + 7)
   const pause = new Barrier()
   site.registry.script({ path: blob.path }, stall(2 * MIB, pause), { times: 1 })
   const answer = await open(site.app.url, blob.path)
-  const { promise: came, resolve } = Promise.withResolvers<void>()
-  let received = 0
-  answer.on('data', (bytes: Buffer) => {
-    received += bytes.length
-    if (received >= 2 * MIB) resolve()
-  })
+  const came = received(answer, 2 * MIB)
   const reading = readResponse(answer)
   await came
   skip(121_000)
@@ -230,13 +230,13 @@ function expectedRanges(framing: keyof typeof COUNTED): (string | undefined)[][]
 test('row 6: what the manifest says of its size tells a short body from a whole one', async () => {
   await using site = await startSite({ registry: OPEN })
   const { registry, app } = site
-  const { image, layer } = addImage(site)
-  assertWhole(await app.get('/v2/acme/app/manifests/v1'), image.manifest.bytes)
+  const { manifest, layer } = putImage(site, SIZE)
+  assertWhole(await app.get(TAG), manifest.bytes)
   registry.script({ path: layer.path }, [closeDelimited(), cut(SIZE - 1)], { times: 1 })
   assertWhole(await within(AT_ONCE_MS, app.get(layer.path)), layer.bytes)
   assert.deepEqual(rangesOf(site, layer), [undefined, `bytes=${SIZE - 1}-`])
   await assertCounted(app, { upstream_resumes_total: 1, upstream_errors_total: 0 })
-  const digests = [image.manifest.digest, layer.digest]
+  const digests = [manifest.digest, layer.digest]
   await assertKept(site, { digests, manifests: 1, tags: 1 })
 })
 
@@ -262,8 +262,14 @@ for (const [what, size, position] of [
     await using site = await startSite({ registry: OPEN })
     const { registry, app } = site
     const blob = putBlob(site, size)
-    registry.script({ path: blob.path }, corrupt(position))
-    const got = await within(AT_ONCE_MS, app.get(blob.path))
+    // All but its last byte is here before that comes: enough, if it were given away.
+    const last = new Barrier()
+    registry.script({ path: blob.path }, [corrupt(position), stall(size - 1, last)])
+    const pull = within(AT_ONCE_MS, app.get(blob.path))
+    await app.until('larder_fetched_bytes_total', size - 1, { type: 'blob' })
+    for (let i = 0; i < 5; i++) await app.samples()
+    last.release()
+    const got = await pull
     if (size <= MIB) {
       assertRefused(got, 502, 'UPSTREAM_FAILED')
       assert.match(got.body.toString(), /not what their digest says/)
@@ -330,13 +336,6 @@ for (const [what, { fault, reason }] of Object.entries(WRONG_LENGTHS)) {
 /** Does not wait for a body that stands still. */
 function startSlow(): Promise<Site> {
   return startSite({ registry: OPEN, upstream: { limits: { idleTimeoutMs: 150 } } })
-}
-
-function addImage({ registry }: Site) {
-  const seeded = putBlob({ registry } as Site, SIZE, 'layer')
-  const image = buildImage({ seed: 'bodies', layers: [seeded.bytes] })
-  registry.add('acme/app', image, 'v1')
-  return { image, layer: seeded }
 }
 
 /** What was asked for of a blob, in order; `undefined`: all of it. */

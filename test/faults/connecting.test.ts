@@ -1,3 +1,13 @@
+/**
+ * Registries that cannot be reached, rows 1, 2, 16 and 17 of the fault table. Elsewhere:
+ *
+ * | row | what | where |
+ * |---|---|---|
+ * | 1, 2 | the order of mirrors, and how long a dead one is asked last | `test/upstream/retry.test.ts` |
+ * | 1, 2 | each state of the circuit breaker | `test/upstream/breaker.test.ts` |
+ * | 2 | of a tag, and of a HEAD | `test/api/outages.test.ts`, 53 |
+ * | 17 | a realm without TLS, a forward proxy, a client certificate | `test/upstream/redirects.test.ts`, `proxy.test.ts` |
+ */
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,7 +16,6 @@ import { test } from 'node:test'
 import { putBlob, type Site, startSite } from '../pull/site.ts'
 import { ALWAYS, IMPATIENT } from '../support/app.ts'
 import { startBlackhole } from '../support/blackhole.ts'
-import { buildImage, type Image } from '../support/images.ts'
 import { resolveNames } from '../support/names.ts'
 import { SkippingClock } from '../support/skipping-clock.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
@@ -21,8 +30,7 @@ import {
   within,
 } from './evidence.ts'
 import { EXPIRED_CERT } from './expired-tls.ts'
-
-const TAG = '/v2/acme/app/manifests/v1'
+import { putImage, TAG } from './image.ts'
 
 test('row 1: a registry that takes no connection costs its connect timeout and no more', async () => {
   await using hole = await startBlackhole()
@@ -73,7 +81,7 @@ test('row 1: a registry that refuses connections is 502 at once; a tag that is h
   const clock = new SkippingClock()
   await using site = await startSite({ registry: OPEN, upstream: { tags: ALWAYS }, app: { clock } })
   const { registry, app } = site
-  const { digest, bytes } = addImage(site).manifest
+  const { digest, bytes } = putImage(site).manifest
   assertWhole(await app.get(TAG), bytes)
   const { port } = registry
   await registry.close()
@@ -137,7 +145,7 @@ for (const [what, answer, status, reason] of [
     const asked = resolveNames(t, () => (isThere ? ['127.0.0.1'] : answer))
     await using site = await startNamed()
     const { registry, app } = site
-    const { digest, bytes } = addImage(site).manifest
+    const { digest, bytes } = putImage(site).manifest
     const blob = putBlob(site, 1000)
     assertWhole(await app.get(TAG), bytes)
     // A name is looked up for a connection, so those that are open have to go.
@@ -211,7 +219,7 @@ test('row 17: a certificate that is not trusted any more costs no cached image, 
   const tls = { cert: LOOPBACK_CERT, key: LOOPBACK_KEY }
   await using site = await startSite({ registry: { ...OPEN, tls } })
   const { registry, app } = site
-  const { digest, bytes } = addImage(site).manifest
+  const { digest, bytes } = putImage(site).manifest
   const trusted = { name: 'test', url: registry.origin, default: true, caFile, tags: ALWAYS }
   const distrusted = { ...trusted, url: `https://elsewhere.test:${registry.port}` }
   await app.restart({ upstreams: [trusted] })
@@ -236,11 +244,4 @@ async function startNamed(): Promise<Site> {
   const upstream = { name: 'test', url, default: true, tags: ALWAYS, limits: IMPATIENT }
   await site.app.restart({ upstreams: [upstream] })
   return site
-}
-
-/** The tag `v1`. */
-function addImage({ registry }: Site): Image {
-  const image = buildImage({ seed: 'connecting' })
-  registry.add('acme/app', image, 'v1')
-  return image
 }

@@ -1,3 +1,14 @@
+/**
+ * Tokens that run out and credentials that are refused, rows 12, 13 and 19 of the fault table.
+ * Elsewhere:
+ *
+ * | row | what | where |
+ * |---|---|---|
+ * | 12 | the skew, lives that are not said, revoked tokens | `test/api/upstream-auth.test.ts`, 45 |
+ * | 12 | an expiry that is said with 400 or 403 | `test/api/upstream-auth.test.ts`, 49 |
+ * | 13 | several credentials, of which some are refused | `test/upstream/auth.test.ts` |
+ * | 19 | a caller's right that is revoked; a repository that turns private | `test/access/gate.test.ts` |
+ */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
@@ -6,9 +17,9 @@ import { ALWAYS, EXPIRED, type TestUpstream } from '../support/app.ts'
 import { Barrier } from '../support/barrier.ts'
 import { cut, hold, stall } from '../support/faults.ts'
 import { open, readResponse } from '../support/http-client.ts'
-import { buildImage, type Image } from '../support/images.ts'
 import type { AuthOptions } from '../support/registry-auth.ts'
 import { SkippingClock } from '../support/skipping-clock.ts'
+import { StandingClock } from '../support/standing-clock.ts'
 import {
   AT_ONCE_MS,
   assertCounted,
@@ -17,33 +28,15 @@ import {
   assertWhole,
   within,
 } from './evidence.ts'
+import { putImage, TAG } from './image.ts'
 
 const MIB = 1024 * 1024
-const TAG = '/v2/acme/app/manifests/v1'
 const TOKENS = { kind: 'token', users: { [USER]: CANARY } } as const satisfies AuthOptions
 
 /** The registry's clock is Larder's: a token of one second lives for one second of it. */
-function startWithTokens(clock: SkippingClock): Promise<Site> {
+function startWithTokens(clock: StandingClock): Promise<Site> {
   const auth = { ...TOKENS, expiresIn: 1, now: () => clock.now() }
   return startSite({ registry: { auth }, app: { clock } })
-}
-
-/** Stands still, so that only the test makes a token grow old. */
-class StandingClock extends SkippingClock {
-  readonly #since = Date.now()
-  #skippedMs = 0
-
-  override now(): number {
-    return this.#since + this.#skippedMs
-  }
-
-  override elapsed(): number {
-    return this.#skippedMs
-  }
-
-  override skip(milliseconds: number): void {
-    this.#skippedMs += milliseconds
-  }
 }
 
 test('row 12: 200 pulls across a token that lives for one second ask for one token a second', async () => {
@@ -160,11 +153,15 @@ test('row 13: a refusal is remembered for the pods that ask the same, and forgot
   const auth = { kind: 'token', users: { [USER]: 'another' } } as const
   await using site = await startSite({ registry: { auth } })
   const { registry, app } = site
-  const { manifest } = addImage(site)
+  const { manifest } = putImage(site)
   const all = Promise.all(Array.from({ length: 50 }, () => app.get(TAG)))
   for (const got of await within(AT_ONCE_MS, all)) assertRefused(got, 403, 'DENIED')
   assertRefused(await app.get(TAG), 403, 'DENIED')
   assert.equal(registry.countTokens(), 1)
+  const remembered = await app.metric('larder_requests_total', { result: 'negative' })
+  const denied = await app.metric('larder_requests_total', { result: 'denied' })
+  assert.ok(remembered >= 1 && denied >= 1, `${remembered} from memory, ${denied} denied`)
+  assert.equal(remembered + denied, 51)
   await assertKept(site)
   await app.restart({ upstreams: [withPassword(site, 'another')] })
   assertWhole(await within(AT_ONCE_MS, app.get(TAG)), manifest.bytes)
@@ -180,19 +177,15 @@ for (const [policy, tags] of [
     const auth = { kind: 'basic', users } as const
     await using site = await startSite({ registry: { auth }, upstream: { tags } })
     const { app } = site
-    const { manifest, layers } = addImage(site)
-    const [layer] = layers
-    assert.ok(layer)
-    const byDigest = `/v2/acme/app/manifests/${manifest.digest}`
-    const blob = `/v2/acme/app/blobs/${layer.digest}`
+    const { manifest, layer, byDigest } = putImage(site)
     assertWhole(await app.get(TAG), manifest.bytes)
-    const { body } = await app.get(blob)
+    assertWhole(await app.get(layer.path), layer.bytes)
     users[USER] = 'changed'
     for (let i = 0; i < 2; i++) {
       assertRefused(await within(AT_ONCE_MS, app.get(TAG)), 403, 'DENIED')
     }
     assertWhole(await app.get(byDigest), manifest.bytes, 'hit')
-    assertWhole(await app.get(blob), body, 'hit')
+    assertWhole(await app.get(layer.path), layer.bytes, 'hit')
     await assertCounted(app, {
       'upstream_errors_total{reason="auth"}': 1,
       'requests_total{result="stale"}': 0,
@@ -237,13 +230,6 @@ function withPassword({ registry }: Site, password: string): TestUpstream {
     access: 'shared',
     credentials: [{ ...credential, passwordFile: undefined }],
   }
-}
-
-/** The tag `v1`. */
-function addImage({ registry }: Site): Image {
-  const image = buildImage({ seed: 'credentials' })
-  registry.add('acme/app', image, 'v1')
-  return image
 }
 
 function lastOf({ registry }: Site, { path }: PutBlob) {

@@ -65,7 +65,7 @@ export function assertWhole(
   assert.equal(got?.status, 200, got?.body.toString('utf8', 0, 500) ?? 'no answer')
   assert.equal(got.complete, true)
   assert.ok(got.body.equals(bytes), 'whole, and wrong')
-  if (came !== undefined) assert.match(got.headers['cache-status'] ?? '', CAME[came])
+  if (came !== undefined) assert.match(String(got.headers['cache-status']), CAME[came])
 }
 
 /** Asserts samples such as `upstream_errors_total{reason="tls"}`, without the prefix of all. */

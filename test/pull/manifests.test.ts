@@ -229,6 +229,30 @@ test('a refusal to one caller is not remembered for another', async () => {
   assert.equal((await manifests.get(as('ann'), V1)).digest, ONE.digest)
 })
 
+test('a refusal to one caller does not end the freshness of a tag, one to Larder does', async () => {
+  await using rooms = await openWarm({ rule: ALWAYS })
+  const { registry, manifests } = rooms
+  let kind: UpstreamErrorKind = 'denied'
+  registry.before = () => {
+    throw upstreamError(kind)
+  }
+  await assert.rejects(manifests.get(rooms.pull('acme/app', caller('eve')), V1))
+  kind = 'unreachable'
+  assert.equal((await manifests.get(rooms.pull(), V1)).outcome.result, 'stale')
+  kind = 'unknown'
+  await assert.rejects(manifests.get(rooms.pull('acme/app', { kind: 'anonymous' }), V1))
+  kind = 'unreachable'
+  await assert.rejects(manifests.get(rooms.pull(), V1), refusal('UPSTREAM_FAILED', 502))
+  kind = 'offline'
+  assert.equal((await manifests.get(rooms.pull(), V1)).outcome.result, 'stale')
+  registry.before = () => undefined
+  assert.equal((await manifests.get(rooms.pull(), V1)).outcome.result, 'revalidated')
+  registry.before = () => {
+    throw upstreamError('unreachable')
+  }
+  assert.equal((await manifests.get(rooms.pull(), V1)).outcome.result, 'stale')
+})
+
 test('what a push or delete has changed is asked for again', async () => {
   await using rooms = await openWarm()
   const { registry, manifests } = rooms

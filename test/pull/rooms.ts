@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 
 import type { TagRule, UpstreamConfig } from '../../src/config/config.ts'
-import { createLogger } from '../../src/log.ts'
+import { createLogger, type Logger } from '../../src/log.ts'
 import type { Digest } from '../../src/oci/digest.ts'
 import { parseRepository } from '../../src/oci/reference.ts'
 import { Blobs } from '../../src/pull/blobs.ts'
@@ -45,6 +45,8 @@ export interface Rooms extends AsyncDisposable {
   readonly path: string
   /** The operations that the store refused. */
   readonly storeFailures: readonly string[]
+  /** What was logged of manifests: level and fields. */
+  readonly lines: readonly (readonly [string, object])[]
   /** The wall clock, epoch milliseconds. */
   now: number
   /** From now on this one holds for every tag. */
@@ -71,6 +73,11 @@ export async function openRooms({
   })
   let upstream = upstreamOf(rule)
   const storeFailures: string[] = []
+  const lines: [string, object][] = []
+  const listener = {
+    debug: (fields: object) => void lines.push(['debug', fields]),
+    warn: (fields: object) => void lines.push(['warn', fields]),
+  }
   const onStoreFailed = (operation: string) => void storeFailures.push(operation)
   const now = () => rooms.now
   const negatives = new Negatives()
@@ -96,6 +103,7 @@ export async function openRooms({
     epochs,
     path: dir.path,
     storeFailures,
+    lines,
     follow(one) {
       upstream = upstreamOf(one)
     },
@@ -106,6 +114,7 @@ export async function openRooms({
       epochs,
       onFetched: nothing,
       onUsed: nothing,
+      logger: listener as unknown as Logger,
       now,
     }),
     blobs: new Blobs({
@@ -125,6 +134,7 @@ export async function openRooms({
       as,
     }),
     async [Symbol.asyncDispose]() {
+      await rooms.manifests.stop()
       await rooms.blobs.stop()
       await catalog.close()
       await dir.remove()

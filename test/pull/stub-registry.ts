@@ -28,7 +28,8 @@ export class StubRegistry implements Registry {
   readonly tags = new Map<string, readonly string[]>()
   readonly referrers = new Map<string, readonly Descriptor[]>()
   /** Before every answer; what it throws is the answer. */
-  before: (method: Method, as: RequestOptions['as']) => Promise<void> | void = () => undefined
+  before: (method: Method, as: RequestOptions['as'], signal?: AbortSignal) => Promise<void> | void =
+    () => undefined
 
   /** What it says of itself to background work. */
   scarce = false
@@ -80,13 +81,13 @@ export class StubRegistry implements Registry {
     return { body: Readable.from([bytes.subarray(offset)]), offset, size }
   }
 
-  async listTags(repository: Repository, { as }: RequestOptions) {
-    await this.#ask('listTags', as, repository)
+  async listTags(repository: Repository, options: RequestOptions) {
+    await this.#ask('listTags', options, repository)
     return known(this.tags.get(repository))
   }
 
-  async listReferrers(repository: Repository, subject: Digest, { as }: RequestOptions) {
-    await this.#ask('listReferrers', as, repository, subject)
+  async listReferrers(repository: Repository, subject: Digest, options: RequestOptions) {
+    await this.#ask('listReferrers', options, repository, subject)
     return this.referrers.get(`${repository} ${subject}`)
   }
 
@@ -98,10 +99,10 @@ export class StubRegistry implements Registry {
     method: 'headManifest' | 'getManifest',
     repository: Repository,
     reference: Reference,
-    { as }: RequestOptions,
+    options: RequestOptions,
   ): Promise<BuiltManifest> {
     const text = formatReference(reference)
-    await this.#ask(method, as, repository, text)
+    await this.#ask(method, options, repository, text)
     return known(this.manifests.get(`${repository} ${text}`))
   }
 
@@ -109,15 +110,19 @@ export class StubRegistry implements Registry {
     method: 'headBlob' | 'openBlob',
     repository: Repository,
     digest: Digest,
-    { as }: RequestOptions,
+    options: RequestOptions,
   ): Promise<Buffer> {
-    await this.#ask(method, as, repository, digest)
+    await this.#ask(method, options, repository, digest)
     return known(this.blobs.get(`${repository} ${digest}`))
   }
 
-  async #ask(method: Method, as: RequestOptions['as'], ...what: readonly string[]): Promise<void> {
+  async #ask(
+    method: Method,
+    { as, signal }: RequestOptions,
+    ...what: readonly string[]
+  ): Promise<void> {
     this.asked.push([method, ...what].join(' '))
-    await this.before(method, as)
+    await this.before(method, as, signal)
   }
 }
 

@@ -207,6 +207,22 @@ export function testCatalog(name: string, createCatalog: () => Promise<TestCatal
     assert.deepEqual(await catalog.getTag(QUAY, V1), first)
   })
 
+  contract(
+    'a refused tag keeps what it meant, until its registry says it again',
+    async (catalog) => {
+      const said = { digest: digestNamed('1'), checkedAt: 1 }
+      await catalog.refuseTag(HUB, V1, 2)
+      assert.equal(await catalog.getTag(HUB, V1), undefined)
+      await catalog.putTag(HUB, V1, said)
+      await catalog.putTag(QUAY, V1, said)
+      await catalog.refuseTag(HUB, V1, 3)
+      assert.deepEqual(await catalog.getTag(HUB, V1), { ...said, refusedAt: 3 })
+      assert.deepEqual(await catalog.getTag(QUAY, V1), said)
+      await catalog.putTag(HUB, V1, { ...said, checkedAt: 4 })
+      assert.deepEqual(await catalog.getTag(HUB, V1), { ...said, checkedAt: 4 })
+    },
+  )
+
   contract('tags are listed in byte order', async (catalog) => {
     const tags = ['b', 'B', '_x', '10', '9', 'a.1', 'a-1', 'aa'] as Tag[]
     for (const tag of tags)

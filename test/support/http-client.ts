@@ -75,6 +75,17 @@ export function open(
   })
 }
 
+/** Settles once so many bytes of the body have come; who reads it besides gets them too. */
+export function received(response: IncomingMessage, bytes: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let count = 0
+  response.on('data', (piece: Buffer) => {
+    count += piece.length
+    if (count >= bytes) resolve()
+  })
+  return promise
+}
+
 /** Reads to the end, however it comes. */
 export function readResponse(
   response: IncomingMessage,

@@ -24,6 +24,8 @@ export interface LarderOptions {
   readonly env?: Readonly<Record<string, string>>
   /** To start again on the same data; default: a new folder, removed by `close` and `kill`. */
   readonly dataDir?: string
+  /** Told of each line of the log as it comes, those of the start too. */
+  readonly onLine?: (line: LogLine, pid: number) => void
 }
 
 export type LogLine = Readonly<Record<string, unknown>>
@@ -37,8 +39,14 @@ export interface RunningLarder extends AsyncDisposable {
   readonly port: number
   readonly pid: number
   readonly dataDir: string
+  /** What it was started with. */
+  readonly configFile: string
+  /** Puts another content into the file, on the same data; a text as it is. Nobody is told. */
+  writeConfig(content: LarderOptions | string): Promise<void>
   /** What it has logged so far; a line that is not JSON becomes `{ raw }`. */
   logs(): readonly LogLine[]
+  /** Settles with the lines that say `msg` once there are so many; throws when they do not come. */
+  logged(msg: string, times?: number): Promise<readonly LogLine[]>
   /** SIGTERM; settles with the exit code. Throws when it does not end by itself. */
   close(): Promise<number>
   /** SIGKILL. */
@@ -48,6 +56,7 @@ export interface RunningLarder extends AsyncDisposable {
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const START_TIMEOUT_MS = 20_000
 const STOP_TIMEOUT_MS = 20_000
+const LOG_TIMEOUT_MS = 20_000
 
 /** Starts `larder serve` on free ports of 127.0.0.1 and waits until it listens. */
 export async function startLarder(options: LarderOptions): Promise<RunningLarder> {
@@ -62,13 +71,13 @@ export async function startLarder(options: LarderOptions): Promise<RunningLarder
   })
   const killAtExit = () => child.kill('SIGKILL')
   process.once('exit', killAtExit)
-  const lines: LogLine[] = []
+  const log = new Log((line) => options.onLine?.(line, child.pid ?? 0))
   const finish = async () => {
     process.off('exit', killAtExit)
     await dir.remove()
   }
   try {
-    const { registry, admin } = await listening(child, lines)
+    const { registry, admin } = await listening(child, log)
     const close = async () => {
       const code = await stop(child)
       await finish()
@@ -80,7 +89,14 @@ export async function startLarder(options: LarderOptions): Promise<RunningLarder
       port: Number(new URL(registry).port),
       pid: child.pid ?? 0,
       dataDir,
-      logs: () => lines,
+      configFile: file,
+      writeConfig: (content) =>
+        writeFile(
+          file,
+          typeof content === 'string' ? content : stringify(configOf(content, dataDir)),
+        ),
+      logs: () => log.lines,
+      logged: (msg, times) => log.reaches(msg, times),
       close,
       kill: async () => {
         await end(child, 'SIGKILL')
@@ -96,7 +112,8 @@ export async function startLarder(options: LarderOptions): Promise<RunningLarder
 }
 
 function configOf(options: LarderOptions, dataDir: string): Record<string, unknown> {
-  const { env: _env, dataDir: _dataDir, server, storage, log, ...rest } = options
+  const { env: _env, dataDir: _dataDir, onLine: _onLine, ...keys } = options
+  const { server, storage, log, ...rest } = keys
   return {
     version: 1,
     server: { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', ...server },
@@ -112,14 +129,15 @@ interface Listening {
 }
 
 /** Goes on gathering lines after it has settled. */
-function listening(child: ChildProcess, lines: LogLine[]): Promise<Listening> {
+function listening(child: ChildProcess, log: Log): Promise<Listening> {
+  const { lines } = log
   const { promise, resolve, reject } = Promise.withResolvers<Listening>()
   const timer = setTimeout(() => reject(failure('did not listen in time', lines)), START_TIMEOUT_MS)
   const { stderr } = child
   if (stderr === null) throw new Error('standard error is not piped')
   createInterface({ input: stderr }).on('line', (text) => {
     const line = parseLine(text)
-    lines.push(line)
+    log.add(line)
     const { msg, registry, admin } = line
     if (msg !== 'listening') return
     if (typeof registry !== 'string') return reject(failure('named no address', lines))
@@ -129,6 +147,39 @@ function listening(child: ChildProcess, lines: LogLine[]): Promise<Listening> {
   // Not 'exit': the last lines may come after it.
   child.once('close', (code) => reject(failure(`ended with ${code} before it listened`, lines)))
   return promise.finally(() => clearTimeout(timer))
+}
+
+/** What it says, as it says it. */
+class Log {
+  readonly lines: LogLine[] = []
+  readonly #onLine: (line: LogLine) => void
+  readonly #waiting = new Set<() => void>()
+
+  constructor(onLine: (line: LogLine) => void) {
+    this.#onLine = onLine
+  }
+
+  add(line: LogLine): void {
+    this.lines.push(line)
+    this.#onLine(line)
+    for (const look of this.#waiting) look()
+  }
+
+  async reaches(msg: string, times = 1): Promise<readonly LogLine[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<readonly LogLine[]>()
+    const look = () => {
+      const found = this.lines.filter((line) => line['msg'] === msg)
+      if (found.length >= times) resolve(found)
+    }
+    const why = `did not say '${msg}' ${times} times`
+    const timer = setTimeout(() => reject(failure(why, this.lines)), LOG_TIMEOUT_MS)
+    this.#waiting.add(look)
+    look()
+    return promise.finally(() => {
+      clearTimeout(timer)
+      this.#waiting.delete(look)
+    })
+  }
 }
 
 function parseLine(text: string): LogLine {

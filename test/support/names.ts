@@ -29,9 +29,9 @@ export function resolveNames(
       return void setImmediate(callback, error, [])
     }
     const found = answer.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }))
-    const [first] = found
+    const [first = { address: '', family: 0 }] = found
     if (options.all === true) setImmediate(callback, null, found)
-    else setImmediate(callback, null, first?.address, first?.family)
+    else setImmediate(callback, null, first.address, first.family)
   }
   const { mock } = t.mock.method(dns, 'lookup', lookup as typeof dns.lookup)
   // What was imported by name follows only when it is told.

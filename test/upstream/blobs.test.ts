@@ -7,7 +7,6 @@ import { UpstreamError } from '../../src/upstream/errors.ts'
 import { answer, cut, headers } from '../support/faults.ts'
 import { type Answer, type RecordedRequest, ScriptedServer } from '../support/scripted-server.ts'
 import { AS_LARDER, basic, createClient, failure, password, REPOSITORY } from './client.ts'
-import { Sleepers } from './sleepers.ts'
 
 const BLOB = Buffer.from('0123456789'.repeat(100))
 const DIGEST = digestOf(BLOB)
@@ -90,8 +89,7 @@ test('a body that breaks off says so in the same terms, and ends no process when
 
 test('a body that is let go frees its connection', async () => {
   await using server = await startRegistry()
-  const { sleep } = new Sleepers()
-  await using client = createClient(server.origin, { limits: { connections: 1 } }, { sleep })
+  await using client = createClient(server.origin, { limits: { connections: 1 } })
   for (let i = 0; i < 3; i++) {
     const blob = await client.registry.openBlob(REPOSITORY, DIGEST, { ...AS_LARDER, offset: 0 })
     blob.body.destroy()

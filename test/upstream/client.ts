@@ -7,6 +7,8 @@ import { createRegistry, type RegistryDependencies } from '../../src/upstream/fa
 import type { UpstreamObserver } from '../../src/upstream/observer.ts'
 import type { RegistryClient } from '../../src/upstream/registry.ts'
 
+import { Sleepers } from './sleepers.ts'
+
 export const REPOSITORY = parseRepository('acme/app')
 export const LATEST = parseReference('latest')
 export const AS_LARDER = { as: { kind: 'larder' } } as const
@@ -30,8 +32,18 @@ type Overrides = Omit<Partial<UpstreamConfig>, 'limits'> & { limits?: Partial<Up
 export function createClient(
   url: string,
   { limits, ...config }: Overrides = {},
-  dependencies: Partial<RegistryDependencies> = {},
+  overrides: Partial<RegistryDependencies> = {},
 ): Client {
+  const { dependencies, ...parts } = createDependencies()
+  const registry = createRegistry(
+    { ...createConfig(url), ...config, limits: { ...LIMITS, ...limits } },
+    { ...dependencies, ...overrides },
+  )
+  return { registry, ...parts, [Symbol.asyncDispose]: () => registry.close() }
+}
+
+/** What clients are built with, and what it is told. */
+export function createDependencies() {
   const clock = {
     time: 1_800_000_000_000,
     now: () => clock.time,
@@ -40,32 +52,27 @@ export function createClient(
   const events: Client['events'] = []
   const delays: number[] = []
   const log: string[] = []
-  const registry = createRegistry(
-    { ...defaults(url), ...config, limits: { ...LIMITS, ...limits } },
-    {
-      logger: createLogger({
-        level: 'debug',
-        format: 'json',
-        destination: { write: (line) => void log.push(line) },
-      }),
-      observe: recorder(events),
-      clock,
-      random: () => 0.5,
-      sleep: async (delayMs) => void delays.push(delayMs),
-      proxyEnvironment: { httpProxy: undefined, httpsProxy: undefined, noProxy: undefined },
-      version: '1.2.3',
-      ...dependencies,
-    },
-  )
-  return {
-    registry,
+  const dependencies: RegistryDependencies = {
+    logger: createLogger({
+      level: 'debug',
+      format: 'json',
+      destination: { write: (line) => void log.push(line) },
+    }),
+    observe: recorder(events),
     clock,
-    events,
-    delays,
-    log,
-    [Symbol.asyncDispose]: () => registry.close(),
+    random: () => 0.5,
+    sleep: async (delayMs, signal) => {
+      if (delayMs === LINE_MS) await new Sleepers().sleep(delayMs, signal)
+      else delays.push(delayMs)
+    },
+    proxyEnvironment: { httpProxy: undefined, httpsProxy: undefined, noProxy: undefined },
+    version: '1.2.3',
   }
+  return { dependencies, clock, events, delays, log }
 }
+
+/** So long a request waits for a place: it is not what costs nothing. */
+const LINE_MS = 30_000
 
 const LIMITS: UpstreamLimits = {
   connections: 16,
@@ -75,7 +82,7 @@ const LIMITS: UpstreamLimits = {
   idleTimeoutMs: 5_000,
 }
 
-function defaults(url: string): UpstreamConfig {
+export function createConfig(url: string): UpstreamConfig {
   return {
     name: 'test',
     match: ['test'],

@@ -139,6 +139,24 @@ test('who gives up leaves the line at once, with the own reason, and lets the ot
   assert.equal(line.waiting, 0)
 })
 
+test('who gives up in the very moment of entering either has the place or has left it', async () => {
+  for (let delay = 0; delay < 20; delay++) {
+    const { entered, come, leave } = createLine(1)
+    await come('a', BRIEF)
+    const controller = new AbortController()
+    const fickle = come('b', BRIEF, controller.signal).catch(() => undefined)
+    const patient = come('c', BRIEF)
+    const left = leave('a')
+    for (let i = 0; i < delay; i++) await Promise.resolve()
+    controller.abort(new Error('enough'))
+    await left
+    assert.equal(entered.length, 2, `after ${delay} steps: ${entered}`)
+    await leave('b')
+    await Promise.all([fickle, patient])
+    assert.equal(entered.at(-1), 'c')
+  }
+})
+
 interface Visitor {
   readonly errand: Errand
   /** Turns of the event loop, as the others. */

@@ -260,9 +260,8 @@ test('a request that waits for a free connection does not wait for ever', async 
   await using server = await startRegistry()
   const barrier = new Barrier()
   server.script({ path: /blobs/ }, stall(10, barrier))
-  await using client = createClient(server.origin, {
-    limits: { connections: 1, connectTimeoutMs: 50, headersTimeoutMs: 100, idleTimeoutMs: 60_000 },
-  })
+  const sleep = async () => undefined
+  await using client = createClient(server.origin, { limits: { connections: 1 } }, { sleep })
   const options = { ...AS_LARDER, offset: 0 }
   const blob = await client.registry.openBlob(REPOSITORY, MANIFEST.digest, options)
   const pull = (signal?: AbortSignal) =>

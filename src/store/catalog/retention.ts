@@ -48,10 +48,8 @@ export class RetentionRows {
   readonly #blob: Statement<[ByDigest], StoredRow>
   readonly #listed: Statement<[ByDigest], ListedRow>
   readonly #nextParent: Statement<[{ readonly child: string; readonly after: string }], Digest>
-  readonly #parents: Statement<[{ readonly child: string; readonly limit: number }], Digest>
   readonly #isNamed: Statement<[ByDigest], 0 | 1>
   readonly #isManifest: Statement<[ByDigest], 0 | 1>
-  readonly #subject: Statement<[ByDigest], Digest | null>
   readonly #deleteTags: Statement<[ByDigest]>
   readonly #deleteMembers: Statement<[ByDigest]>
   readonly #deleteManifest: Statement<[ByDigest]>
@@ -88,12 +86,6 @@ export class RetentionRows {
          where child = :child and parent > :after order by parent limit 1`,
       )
       .pluck()
-    this.#parents = database
-      .prepare<[{ readonly child: string; readonly limit: number }], Digest>(
-        `select distinct parent from manifest_children join blobs on blobs.digest = parent
-         where child = :child limit :limit`,
-      )
-      .pluck()
     this.#isNamed = database
       .prepare<[ByDigest], 0 | 1>(
         `select ${hasParent(':digest')} or exists (select 1 from blobs where digest = :digest)`,
@@ -101,9 +93,6 @@ export class RetentionRows {
       .pluck()
     this.#isManifest = database
       .prepare<[ByDigest], 0 | 1>('select exists (select 1 from manifests where digest = :digest)')
-      .pluck()
-    this.#subject = database
-      .prepare<[ByDigest], Digest | null>('select subject from manifests where digest = :digest')
       .pluck()
     this.#deleteTags = database.prepare('delete from tags where digest = :digest')
     this.#deleteMembers = database.prepare('delete from members where digest = :digest')
@@ -140,17 +129,8 @@ export class RetentionRows {
     return this.#nextParent.get({ child, after })
   }
 
-  /** Some of the manifests that are here and list `child`. */
-  parentsOf(child: Digest, limit: number): Digest[] {
-    return this.#parents.all({ child, limit })
-  }
-
   isManifest(digest: Digest): boolean {
     return this.#isManifest.get({ digest }) === 1
-  }
-
-  subjectOf(manifest: Digest): Digest | undefined {
-    return this.#subject.get({ digest: manifest }) ?? undefined
   }
 
   /** All that `work` does, or nothing of it. */

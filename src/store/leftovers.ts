@@ -1,0 +1,111 @@
+import type { FileBlobs, Part, Quarantined, StoredFile } from './blobs.ts'
+import type { RetentionRows } from './catalog/retention.ts'
+import type { SelectionRows } from './catalog/selection.ts'
+import type { Leases } from './leases.ts'
+import type { Quota } from './quota.ts'
+import { Slices } from './slices.ts'
+
+export interface LeftoversOptions {
+  readonly blobs: FileBlobs
+  readonly retention: Pick<RetentionRows, 'blob'>
+  readonly selection: SelectionRows
+  readonly quota: Quota
+  readonly leases: Pick<Leases, 'has'>
+  /** Epoch milliseconds of the files' own clock: it is compared with their times. */
+  readonly now: () => number
+}
+
+const DAY_MS = 24 * 3_600_000
+/** A registry that failed for a day will be asked from the start. */
+export const STALE_PART_MS = DAY_MS
+/** Long enough for somebody to look at damaged bytes. */
+const QUARANTINE_MS = 30 * DAY_MS
+const MAX_QUARANTINE_BYTES = 1024 ** 3
+const MAX_QUARANTINE_SHARE = 0.05
+const MAX_QUARANTINE_FILES = 1000
+/** What a tag has pointed at, beyond which nobody looks back. */
+const MAX_MOVES = 100
+const PAGE = 128
+
+/** What is left of downloads, damage and moves, each with its bound. */
+export class Leftovers {
+  readonly #options: LeftoversOptions
+
+  constructor(options: LeftoversOptions) {
+    this.#options = options
+  }
+
+  /** Parts that nobody has written to for a day. */
+  async staleParts(): Promise<readonly Part[]> {
+    const { blobs, leases, now } = this.#options
+    const before = now() - STALE_PART_MS
+    const parts = await blobs.listParts()
+    return parts.filter(({ digest, modifiedAt }) => modifiedAt < before && !leases.has(digest))
+  }
+
+  async removePart({ digest }: Part): Promise<void> {
+    const { blobs, leases, quota } = this.#options
+    // A download may have begun to go on with it since it was listed.
+    if (leases.has(digest)) return
+    await blobs.deletePart(digest)
+    if (!leases.has(digest)) quota.release(digest)
+  }
+
+  /** Damaged content that is too old or too much: the oldest go first. */
+  async surplusQuarantine(): Promise<readonly Quarantined[]> {
+    const { blobs, quota, now } = this.#options
+    const all = await blobs.listQuarantined()
+    const before = now() - QUARANTINE_MS
+    const most = Math.min(MAX_QUARANTINE_BYTES, quota.maxBytes * MAX_QUARANTINE_SHARE)
+    let bytes = all.reduce((sum, { size }) => sum + size, 0)
+    let files = all.length
+    return all.filter(({ size, at }) => {
+      const isSurplus = at < before || bytes > most || files > MAX_QUARANTINE_FILES
+      if (!isSurplus) return false
+      bytes -= size
+      files--
+      return true
+    })
+  }
+
+  async removeQuarantined(one: Quarantined): Promise<void> {
+    await this.#options.blobs.deleteQuarantined(one)
+    this.#options.quota.freed(one.size)
+  }
+
+  /** Files that have had no row for a day: the catalog takes them up when it opens, or never. */
+  async *strays(): AsyncGenerator<StoredFile> {
+    const { blobs, retention, leases, now } = this.#options
+    const slices = new Slices()
+    const before = now() - DAY_MS
+    for await (const file of blobs.scan()) {
+      await slices.rest()
+      if (file.modifiedAt >= before || leases.has(file.digest)) continue
+      if (retention.blob(file.digest) === undefined) yield file
+    }
+  }
+
+  async removeStray({ digest, size }: StoredFile): Promise<void> {
+    const { blobs, retention, leases, quota } = this.#options
+    if (retention.blob(digest) !== undefined || leases.has(digest)) return
+    await blobs.delete(digest)
+    quota.gone(digest, size)
+  }
+
+  /** Of each tag the newest moves stay. */
+  async shortenHistories(): Promise<void> {
+    const { selection } = this.#options
+    const slices = new Slices()
+    for (let after = { repositoryId: -1, tag: '' }; ; ) {
+      const page = selection.pageHistories(after, PAGE)
+      for (const { repositoryId, tag, moves } of page) {
+        if (moves > MAX_MOVES) selection.shortenHistory(repositoryId, tag, MAX_MOVES)
+        await slices.rest()
+      }
+      const last = page.at(-1)
+      if (last === undefined) return
+      after = last
+      await slices.end()
+    }
+  }
+}

@@ -1,0 +1,297 @@
+import picomatch from 'picomatch'
+
+import type { Digest } from '../oci/digest.ts'
+import type { Reference, Repository, Tag } from '../oci/reference.ts'
+import type { RetentionRows } from './catalog/retention.ts'
+import type { PlaceRow, SelectionRows, TagRow } from './catalog/selection.ts'
+import { PinnedError } from './errors.ts'
+import type { Eviction } from './eviction.ts'
+import type { Leases } from './leases.ts'
+import { Plan, type Protection } from './plan.ts'
+import { keptOnly, type Removal, type Removed, sum } from './removal.ts'
+import { Preview, type RemovalReport } from './removal-report.ts'
+import { Slices } from './slices.ts'
+import type { Turns } from './turns.ts'
+
+/** What an operator wants removed. */
+export type Selection =
+  | {
+      readonly kind: 'reference'
+      readonly upstream: string
+      readonly repository: Repository
+      readonly reference: Reference
+    }
+  /** Over `<upstream>/<repository>` or, with a colon after the last slash, `…:<tag>`. */
+  | { readonly kind: 'pattern'; readonly glob: string }
+  | { readonly kind: 'upstream'; readonly upstream: string }
+  | { readonly kind: 'unused'; readonly forMs: number }
+  /** What was not used for the longest time, until so many bytes are left. */
+  | { readonly kind: 'size'; readonly bytes: number }
+
+export interface PurgeOptions {
+  readonly retention: RetentionRows
+  readonly selection: SelectionRows
+  readonly removal: Removal
+  readonly eviction: Eviction
+  readonly leases: Pick<Leases, 'has'>
+  readonly protection: Protection
+  readonly turns: Turns
+  /** Epoch milliseconds. */
+  readonly now: () => number
+}
+
+export interface PurgeWishes {
+  readonly dryRun?: boolean
+  /** Pinned content goes too. */
+  readonly force?: boolean
+}
+
+/** A tag, or a content, of one place. */
+interface Target {
+  readonly place: PlaceRow
+  readonly digest: Digest
+  readonly tag: Tag | undefined
+}
+
+const UNPROTECTED: Protection = { isProtected: () => false }
+const PAGE = 256
+
+/**
+ * Removes what an operator selects. A place loses what is selected; the bytes go unless another
+ * tag, another repository or a manifest that stays has them too.
+ */
+export class Purge {
+  readonly #options: PurgeOptions
+
+  constructor(options: PurgeOptions) {
+    this.#options = options
+  }
+
+  /** @throws {PinnedError} when the reference is pinned and `force` is not said */
+  run(selection: Selection, wishes: PurgeWishes = {}): Promise<RemovalReport> {
+    switch (selection.kind) {
+      case 'unused':
+        return this.#byUse({ usedBefore: this.#options.now() - selection.forMs }, wishes)
+      case 'size': {
+        const bytes = this.#options.retention.usedBytes() - selection.bytes
+        return this.#byUse({ bytes }, wishes)
+      }
+      case 'reference':
+      case 'pattern':
+      case 'upstream':
+        return this.#options.turns.take(() => this.#purge(selection, wishes))
+      default:
+        return selection satisfies never
+    }
+  }
+
+  async #byUse(
+    goal: { readonly bytes?: number; readonly usedBefore?: number },
+    { dryRun = false }: PurgeWishes,
+  ): Promise<RemovalReport> {
+    const { eviction, retention, selection } = this.#options
+    if (dryRun) {
+      const { plan, kept } = await eviction.preview(goal)
+      const preview = new Preview(kept)
+      await preview.addPlan(plan.leaving, { retention, selection }, new Slices())
+      return preview.report()
+    }
+    const { usedBefore, bytes = 0 } = goal
+    const removed =
+      usedBefore === undefined
+        ? await eviction.reduce(bytes, 'manual')
+        : await eviction.expire(usedBefore, 'manual')
+    return { removed, items: [] }
+  }
+
+  async #purge(
+    wanted: Extract<Selection, { readonly kind: 'reference' | 'pattern' | 'upstream' }>,
+    { dryRun = false, force = false }: PurgeWishes,
+  ): Promise<RemovalReport> {
+    const { retention: rows, selection, removal, leases, now } = this.#options
+    const protection = force ? UNPROTECTED : this.#options.protection
+    await removal.settleDebts()
+    const slices = new Slices()
+    const targets = await this.#targets(wanted, slices)
+    const plan = new Plan({
+      rows,
+      leases,
+      protection,
+      slices,
+      now,
+      keepsRecent: false,
+      gone: removal.owed,
+    })
+    const claims = new Claims(targets)
+    const kept = { pinned: 0, inUse: 0 }
+    const going: Target[] = []
+    for (const target of targets) {
+      const why = await this.#judge(target, claims, plan, protection)
+      if (why === 'pinned' && wanted.kind === 'reference') throw new PinnedError(nameOf(target))
+      if (why === undefined) going.push(target)
+      else kept[why]++
+      await slices.rest()
+    }
+    if (!dryRun) return { removed: await this.#carryOut(going, plan, kept, protection), items: [] }
+    const preview = new Preview(kept)
+    const tagged = going.filter(({ tag }) => tag !== undefined)
+    for (const target of tagged) {
+      preview.add({ name: nameOf(target), digest: target.digest, size: undefined }, { tags: 1 })
+    }
+    await preview.addPlan(plan.leaving, { retention: rows, selection }, slices, tagged.length)
+    return preview.report()
+  }
+
+  /** @returns why it stays */
+  async #judge(
+    { digest }: Target,
+    claims: Claims,
+    plan: Plan,
+    protection: Protection,
+  ): Promise<keyof Removed['kept'] | undefined> {
+    if (protection.isProtected(digest)) return 'pinned'
+    const row = this.#options.retention.blob(digest)
+    const isClaimed = claims.isClaimedElsewhere(digest, this.#options.selection)
+    if (row === undefined || isClaimed || plan.isListed(digest)) return undefined
+    const verdict = await plan.take(row)
+    return 'kept' in verdict ? verdict.kept : undefined
+  }
+
+  async #carryOut(
+    targets: readonly Target[],
+    plan: Plan,
+    kept: Removed['kept'],
+    protection: Protection,
+  ): Promise<Removed> {
+    const { retention, selection, removal } = this.#options
+    const slices = new Slices()
+    let tags = 0
+    for (let at = 0; at < targets.length; at += PAGE) {
+      retention.transact(() => {
+        for (const { place, digest, tag } of targets.slice(at, at + PAGE)) {
+          if (tag !== undefined && selection.deleteTag(place.id, tag)) tags++
+          selection.deleteMember(place.id, digest)
+        }
+      })
+      await slices.end()
+    }
+    const removed = await removal.run(plan.leaving, 'manual', protection)
+    return sum(sum(keptOnly(kept), removed), { ...keptOnly({ pinned: 0, inUse: 0 }), tags })
+  }
+
+  async #targets(
+    wanted: Extract<Selection, { readonly kind: 'reference' | 'pattern' | 'upstream' }>,
+    slices: Slices,
+  ): Promise<readonly Target[]> {
+    const matcher = matcherOf(wanted)
+    const targets: Target[] = []
+    for (let after = 0; ; ) {
+      const page = this.#options.selection.pagePlaces(after, PAGE)
+      for (const place of page) {
+        if (matcher.isPlace(place)) await this.#addTargets(place, matcher, targets, slices)
+      }
+      const last = page.at(-1)
+      if (last === undefined) return targets
+      after = last.id
+      await slices.rest()
+    }
+  }
+
+  async #addTargets(place: PlaceRow, matcher: Matcher, targets: Target[], slices: Slices) {
+    const { selection } = this.#options
+    const tags = pages(
+      (after) => selection.pageTags(place.id, after, PAGE),
+      ({ tag }) => tag,
+    )
+    for (const { tag, digest } of tags) {
+      if (matcher.isTag(tag, digest)) targets.push({ place, tag, digest })
+      await slices.rest()
+    }
+    const members = pages(
+      (after) => selection.pageMembers(place.id, after, PAGE),
+      (digest) => digest,
+    )
+    for (const digest of members) {
+      if (matcher.isContent(digest)) targets.push({ place, tag: undefined, digest })
+      await slices.rest()
+    }
+  }
+}
+
+interface Matcher {
+  isPlace(place: PlaceRow): boolean
+  isTag(tag: Tag, digest: Digest): boolean
+  isContent(digest: Digest): boolean
+}
+
+function matcherOf(
+  wanted: Extract<Selection, { readonly kind: 'reference' | 'pattern' | 'upstream' }>,
+): Matcher {
+  const always = () => true
+  switch (wanted.kind) {
+    case 'upstream': {
+      const isPlace = ({ upstream }: PlaceRow) => upstream === wanted.upstream
+      return { isPlace, isTag: always, isContent: always }
+    }
+    case 'pattern': {
+      const colon = wanted.glob.indexOf(':', wanted.glob.lastIndexOf('/') + 1)
+      const places = colon < 0 ? wanted.glob : wanted.glob.slice(0, colon)
+      const isName = picomatch(places, { dot: true })
+      const isPlace = (place: PlaceRow) => isName(`${place.upstream}/${place.repository}`)
+      if (colon < 0) return { isPlace, isTag: always, isContent: always }
+      const isMatch = picomatch(wanted.glob.slice(colon + 1), { dot: true })
+      return { isPlace, isTag: (tag) => isMatch(tag), isContent: () => false }
+    }
+    case 'reference': {
+      const isPlace = ({ upstream, repository }: PlaceRow) =>
+        upstream === wanted.upstream && repository === wanted.repository
+      const { reference } = wanted
+      return reference.kind === 'tag'
+        ? { isPlace, isTag: (tag) => tag === reference.tag, isContent: () => false }
+        : {
+            isPlace,
+            isTag: (_tag, digest) => digest === reference.digest,
+            isContent: (digest) => digest === reference.digest,
+          }
+    }
+    default:
+      return wanted satisfies never
+  }
+}
+
+/** What would keep a content that is selected: whatever is not selected with it. */
+class Claims {
+  readonly #tags: ReadonlySet<string>
+  readonly #places: ReadonlySet<number>
+
+  constructor(targets: readonly Target[]) {
+    this.#places = new Set(targets.map(({ place }) => place.id))
+    this.#tags = new Set(targets.map(({ place, tag }) => keyOf(place.id, tag)))
+  }
+
+  isClaimedElsewhere(digest: Digest, rows: SelectionRows): boolean {
+    const isOther = ({ repositoryId, tag }: TagRow) => !this.#tags.has(keyOf(repositoryId, tag))
+    if (rows.tagsOf(digest).some(isOther)) return true
+    return rows.placesOf(digest).some((id) => !this.#places.has(id))
+  }
+}
+
+function keyOf(repositoryId: number, tag: Tag | undefined): string {
+  return `${repositoryId} ${tag ?? ''}`
+}
+
+function nameOf({ place, tag, digest }: Target): string {
+  const name = `${place.upstream}/${place.repository}`
+  return tag === undefined ? `${name}@${digest}` : `${name}:${tag}`
+}
+
+/** All rows of a question that is asked a page at a time. */
+function* pages<T>(ask: (after: string) => readonly T[], keyOfRow: (row: T) => string) {
+  for (let after = ''; ; ) {
+    const page = ask(after)
+    yield* page
+    const last = page.at(-1)
+    if (last === undefined) return
+    after = keyOfRow(last)
+  }
+}
