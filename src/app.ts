@@ -136,8 +136,9 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     live = { config: wanted, upstreams: prepared.routes, frontDoor }
     gate.forget()
     pull.reconfigured(prepared.changed)
-    passthrough.retain(new Set(wanted.upstreams))
-    metrics.initialize(wanted.upstreams.map(({ name }) => name))
+    passthrough.retain(new Set(prepared.routes.all.map((upstream) => upstream.config)))
+    // What goes on as it was keeps its gauges.
+    metrics.initialize(prepared.changed.filter((name) => prepared.routes.names.includes(name)))
     logger.setLevel(wanted.log.level)
   }
   const { source } = options

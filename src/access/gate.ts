@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 
 import { RegistryError } from '../oci/errors.ts'
 import { isOutage, toRegistryError } from '../pull/failures.ts'
+import { TagPolicies } from '../pull/freshness.ts'
 import { keyPrefix, type Outcome } from '../pull/pull.ts'
 import type { Catalog, Place } from '../store/ports.ts'
 import { UpstreamError } from '../upstream/errors.ts'
@@ -18,6 +19,8 @@ const GRANT_MS = 5 * 60_000
 const REFUSAL_MS = 30_000
 /** How long the public of a registry that cannot be asked is served before it is asked again. */
 const OUTAGE_MS = 10_000
+/** How long a pull of what was public waits to be told whether it still is. */
+const PATIENCE_MS = 1_000
 /** Wrong credentials from one address. Each costs the registry a question, in Larder's name. */
 const REFUSALS_PER_MINUTE = 300
 const MAX_UNTOUCHED = 10_000
@@ -29,6 +32,8 @@ export interface GateOptions {
   /** Epoch milliseconds. */
   readonly now: () => number
   readonly onFailure: (kind: AuthFailure) => void
+  /** How long what was public waits to be told whether it still is, in milliseconds; default 1 s. */
+  readonly patienceMs?: number
 }
 
 /**
@@ -40,6 +45,7 @@ export class Gate {
   readonly #options: GateOptions
   readonly #verdicts: Verdicts
   readonly #attempts: Attempts
+  readonly #policies = new TagPolicies()
   /** Until when places of which nothing was here are taken to be so. */
   readonly #untouched = new LRUCache<string, number>({ max: MAX_UNTOUCHED })
 
@@ -171,17 +177,39 @@ export class Gate {
 
   /** In an outage what was public when the registry could still be asked is taken to be so still. */
   async #isPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Verdict> {
-    const { catalog } = this.#options
-    try {
-      const question = () => this.#askIfPublic(upstream, place, asked)
-      return await this.#verdicts.ask(place, ANONYMOUS, question)
-    } catch (error) {
+    const fresh = this.#verdicts.fresh(place, ANONYMOUS)
+    if (fresh !== undefined) return fresh
+    const wasShown = (await this.#options.catalog.getPublicAt(place)) !== undefined
+    if (wasShown && this.#isNeverAsked(upstream, place, asked)) return 'granted'
+    const question = () => this.#askIfPublic(upstream, place, asked)
+    const verdict = this.#verdicts.ask(place, ANONYMOUS, question).catch((error: unknown) => {
       if (!isOutage(error)) throw error
-      const wasShown = (await catalog.getPublicAt(place)) !== undefined
       if (!wasShown && !isOnlySource(upstream, error)) throw error
       this.#verdicts.put(place, ANONYMOUS, 'granted', OUTAGE_MS)
-      return 'granted'
+      return 'granted' as const
+    })
+    return wasShown ? this.#unlessSlow(verdict) : verdict
+  }
+
+  /**
+   * A registry that takes its time is as good as one that is down: what is here and was public does
+   * not wait for it. Its answer counts for those who come after it.
+   */
+  async #unlessSlow(verdict: Promise<Verdict>): Promise<Verdict> {
+    const slow = Promise.withResolvers<Verdict>()
+    const timer = setTimeout(() => slow.resolve('granted'), this.#options.patienceMs ?? PATIENCE_MS)
+    try {
+      return await Promise.race([verdict, slow.promise])
+    } finally {
+      clearTimeout(timer)
+      verdict.catch(() => undefined)
     }
+  }
+
+  #isNeverAsked(upstream: Upstream, { repository }: Place, asked: Asked): boolean {
+    if (asked.kind !== 'manifest' || asked.reference.kind !== 'tag') return false
+    const rules = this.#policies.of(upstream)
+    return rules.for(repository, asked.reference.tag).pullPolicy === 'Never'
   }
 
   async #askIfPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Shown> {

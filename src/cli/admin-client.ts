@@ -1,3 +1,5 @@
+import { resolve } from 'node:path'
+
 import { type Command, Option } from 'commander'
 
 import { readTokenFile, TokenFileError } from '../admin/token-file.ts'
@@ -46,7 +48,9 @@ export class AdminClient {
    * @throws {ExitError} 2
    */
   static async open(options: AdminClientOptions, io: Surroundings): Promise<AdminClient> {
-    const { server, tokenFile } = options
+    const { server } = options
+    const tokenFile =
+      options.tokenFile === undefined ? undefined : resolve(io.cwd, options.tokenFile)
     const url = server === undefined ? undefined : parseServerUrl(server)
     // Who says everything needs no configuration, and no right one.
     if (url !== undefined && tokenFile !== undefined) return new AdminClient(url, tokenFile)

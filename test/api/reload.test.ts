@@ -245,7 +245,8 @@ test('an upstream that stays as it is keeps its connections, its tokens and its 
     auth: { kind: 'token', public: /./ },
   })
   const dead = await startRegistry(t)
-  const kept = { name: 'kept.test', url: registry.origin, tags: ALWAYS }
+  const access = 'shared'
+  const kept = { name: 'kept.test', url: registry.origin, tags: ALWAYS, access } as const
   const broken = { name: 'dead.test', url: dead.registry.origin }
   const app = await startApp(t, kept, broken)
   const path = '/v2/kept.test/team/app/manifests/v1'

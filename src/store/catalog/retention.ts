@@ -64,7 +64,10 @@ export class RetentionRows {
       .prepare<[], number>('select blob_bytes from totals where id = 1')
       .pluck()
     this.#oldest = database
-      .prepare<[], number>('select last_used_at from blobs order by last_used_at, digest limit 1')
+      .prepare<[], number>(
+        `select last_used_at from blobs indexed by blobs_by_use
+         where last_used_at > -9e15 order by last_used_at, digest limit 1`,
+      )
       .pluck()
     this.#byUse = database.prepare(
       `select digest, size, last_used_at as usedAt, ${hasParent('blobs.digest')} as isListed
@@ -76,7 +79,7 @@ export class RetentionRows {
       'select digest, size, last_used_at as usedAt from blobs where digest = :digest',
     )
     this.#listed = database.prepare(
-      `select distinct child as digest, blobs.size, last_used_at as usedAt
+      `select child as digest, blobs.size, last_used_at as usedAt
        from manifest_children left join blobs on blobs.digest = child
        where parent = :digest`,
     )

@@ -57,14 +57,14 @@ export class SelectionRows {
     this.#tagsOf = database.prepare(`${tag} where digest = :digest`)
     this.#members = database
       .prepare<[InPlace & Page], Digest>(
-        `select distinct members.digest from members join blobs on blobs.digest = members.digest
+        `select members.digest from members join blobs on blobs.digest = members.digest
          where repository_id = :repositoryId and members.digest > :after and confirmed = 1
          order by members.digest limit :limit`,
       )
       .pluck()
     this.#placesOf = database
       .prepare<[{ readonly digest: Digest }], number>(
-        'select distinct repository_id from members where digest = :digest and confirmed = 1',
+        'select repository_id from members where digest = :digest and confirmed = 1',
       )
       .pluck()
     this.#deleteTag = database.prepare(
