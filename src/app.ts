@@ -1,16 +1,20 @@
 import { isDeepStrictEqual } from 'node:util'
 
 import { Gate } from './access/gate.ts'
+import { createAdminApi } from './admin/api.ts'
+import { Authority } from './admin/authority.ts'
 import { createAdmin } from './admin/server.ts'
 import { Passthrough } from './api/passthrough.ts'
 import { Probes } from './api/probes.ts'
 import { createApi, type Entry } from './api/server.ts'
+import { createAdminPorts } from './app/admin-ports.ts'
 import { openFrontDoor } from './app/front-door.ts'
 import type { AppOptions } from './app/options.ts'
-import { createPull } from './app/pull.ts'
+import { createPull, type PullRoom } from './app/pull.ts'
 import { reasonOf } from './app/reason.ts'
-import { followConfig, type Reloading, refused } from './app/reload.ts'
-import { openStore, readStore } from './app/store.ts'
+import { createRefetch } from './app/refetch.ts'
+import { followConfig, type Reloading } from './app/reload.ts'
+import { openStore } from './app/store.ts'
 import { createFleet } from './app/upstreams.ts'
 import type { Config } from './config/config.ts'
 import type { LoadedConfig } from './config/load.ts'
@@ -34,11 +38,6 @@ export interface App {
   hurry(): void
 }
 
-/** What a reload exchanges. */
-interface Live extends Entry {
-  readonly config: Config
-}
-
 /**
  * Builds everything and listens. With `app/` the only room that constructs.
  *
@@ -58,30 +57,39 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   const { logger, version, clock = SYSTEM_CLOCK } = options
   const { config } = options
   const { server } = config
-  const now = () => clock.now()
   const monotonic = () => clock.elapsed()
   const names = config.upstreams.map(({ name }) => name)
   const metrics = new Metrics(version, names, monotonic)
-  const store = await openStore(config, logger, metrics)
+  let inUse = config
+  let pull: PullRoom | undefined
+  const store = await openStore({
+    config: () => inUse,
+    logger,
+    metrics,
+    clock,
+    onRemoved: (digests) => pull?.removed(digests),
+    failAt: options.failAt,
+  })
   const fleet = createFleet(options, clock, metrics)
   const doorOf = (wanted: Config) => openFrontDoor(wanted, logger, metrics, monotonic)
   const first = fleet.prepare(config)
   first.commit()
-  let live: Live = { config, upstreams: first.routes, frontDoor: await doorOf(config) }
+  let entry: Entry = { upstreams: first.routes, frontDoor: await doorOf(config) }
   const { patienceMs } = options
-  const pull = createPull({ store, metrics, logger, now, patienceMs })
-  const { manifests, blobs, lists } = pull
+  const room = createPull({ store, metrics, logger, patienceMs })
+  pull = room
+  const { manifests, blobs, lists } = room
   const { catalog } = store
   const gate = new Gate({
     catalog,
     monotonic,
-    now,
+    now: () => store.clock.now(),
     onFailure: (kind) => metrics.authFailure(kind),
   })
   const passthrough = new Passthrough({
-    upstreams: () => live.upstreams,
-    onChanging: pull.changing,
-    onChanged: pull.changed,
+    upstreams: () => entry.upstreams,
+    onChanging: room.changing,
+    onChanged: room.changed,
   })
   let draining = false
   const probes = new Probes([
@@ -89,11 +97,12 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     { name: 'database', problem: () => (catalog.isOpen ? undefined : 'closed') },
   ])
   metrics.readFrom({
-    store: () => readStore(live.config, catalog),
+    store: () => store.read(),
     flights: () => blobs.flights(),
+    pins: () => store.pins.readings(),
   })
   const handler = createApi({
-    entry: () => live,
+    entry: () => entry,
     gate,
     manifests,
     blobs,
@@ -113,17 +122,10 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     ...(options.tlsLookMs === undefined ? {} : { tlsLookMs: options.tlsLookMs }),
     onTlsError,
   })
-  const admin = new Listener({
-    address: server.adminListen,
-    tls: undefined,
-    handler: createAdmin({ probes, metrics }),
-    onTlsError,
-  })
-
   const apply = async ({ config: wanted }: LoadedConfig) => {
     const prepared = fleet.prepare(wanted)
-    const isSameDoor = isDeepStrictEqual(wanted.auth, live.config.auth)
-    let { frontDoor } = live
+    const isSameDoor = isDeepStrictEqual(wanted.auth, inUse.auth)
+    let { frontDoor } = entry
     try {
       if (!isSameDoor) frontDoor = await doorOf(wanted)
       if (draining) throw new Error('the server is stopping')
@@ -133,22 +135,43 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     }
     // Nothing fails from here on, and nothing comes in between.
     prepared.commit()
-    live = { config: wanted, upstreams: prepared.routes, frontDoor }
+    inUse = wanted
+    entry = { upstreams: prepared.routes, frontDoor }
     gate.forget()
-    pull.reconfigured(prepared.changed)
+    room.reconfigured(prepared.changed)
     passthrough.retain(new Set(prepared.routes.all.map((upstream) => upstream.config)))
     // What goes on as it was keeps its gauges.
     metrics.initialize(prepared.changed.filter((name) => prepared.routes.names.includes(name)))
     logger.setLevel(wanted.log.level)
+    // The cap may be lower than before.
+    void store.kept.admission.relieve()
   }
   const { source } = options
-  const current = () => live.config
-  const reloading: Reloading | undefined =
-    source && followConfig({ source, current, apply, logger, metrics })
+  const current = () => inUse
+  const reloading: Reloading = followConfig({ source, current, apply, logger, metrics })
+
+  const authority = new Authority({
+    tokenFile: () => inUse.admin.tokenFile,
+    listenHost: server.adminListen.host,
+    monotonic,
+  })
+  const upstreams = () => entry.upstreams
+  const ports = createAdminPorts({ store, upstreams, reloading })
+  const api = createAdminApi({ ports, authority, logger, monotonic })
+  const admin = new Listener({
+    address: server.adminListen,
+    tls: undefined,
+    handler: createAdmin({ probes, metrics, api }),
+    onTlsError,
+  })
+  store.integrity.begin({
+    isBusy: () => metrics.isBusy,
+    refetch: createRefetch(() => entry.upstreams, room),
+  })
 
   const closeStore = async () => {
-    reloading?.close()
-    await blobs.stop()
+    reloading.close()
+    await room.stop()
     passthrough.close()
     await fleet.close()
     await store.close()
@@ -165,14 +188,11 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   return {
     registryUrl: registry.url,
     adminUrl: admin.url,
-    reload: async () =>
-      reloading === undefined
-        ? refused('there is nothing to read the configuration from')
-        : reloading.reload(),
+    reload: () => reloading.reload(),
     async close() {
       draining = true
-      reloading?.close()
-      await registry.close(live.config.server.drainTimeoutMs)
+      reloading.close()
+      await registry.close(inUse.server.drainTimeoutMs)
       await admin.close(0)
       await closeStore()
     },

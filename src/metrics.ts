@@ -46,6 +46,7 @@ const ERROR_REASONS = [
   'throttled',
   'timeout',
   'tls',
+  'too_slow',
 ]
 const CIRCUIT_STATES: readonly CircuitState[] = ['closed', 'open', 'half_open']
 const AUTH_FAILURES = ['password', 'certificate', 'caller', 'limited'] as const
@@ -57,10 +58,13 @@ const STORE_OPERATIONS = [
   'list',
   'manifest',
   'member',
+  'quarantine',
   'tag',
   'usage',
 ]
 
+/** `io`: the disk could not read them. */
+const CHECK_RESULTS = ['ok', 'digest', 'size', 'missing', 'io'] as const
 const EVICTION_REASONS = ['lru', 'unused', 'manual', 'corrupt'] as const
 
 /** Docker Hub's, for a registry that does not say. */
@@ -227,7 +231,7 @@ export class Metrics {
   )
   readonly #integrity = this.#counter(
     'integrity_checks_total',
-    'Stored bytes that were found to be other than what they should be',
+    'Stored contents that were read and hashed: ok, or what was wrong with them',
     ['result'],
   )
   readonly #storeErrors = this.#counter('store_errors_total', 'Writes that the disk refused', [
@@ -280,6 +284,7 @@ export class Metrics {
     partialBytes: this.#gauge('store_partial_bytes', 'Bytes of downloads not finished', []),
   }
   #readings: Readings | undefined
+  #pullsInFlight = 0
 
   readonly #monotonic: () => number
   /** When what a registry said of its quota is no longer true, by upstream. */
@@ -322,7 +327,7 @@ export class Metrics {
       for (const reason of ERROR_REASONS) this.#upstreamErrors.inc({ upstream, reason }, 0)
     }
     for (const kind of AUTH_FAILURES) this.#authFailures.inc({ kind }, 0)
-    for (const result of ['digest', 'size']) this.#integrity.inc({ result }, 0)
+    for (const result of CHECK_RESULTS) this.#integrity.inc({ result }, 0)
     for (const reason of EVICTION_REASONS) {
       this.#evictions.inc({ reason }, 0)
       this.#evictedBytes.inc({ reason }, 0)
@@ -346,7 +351,13 @@ export class Metrics {
     this.#tagAge.observe({ upstream, result }, seconds)
   }
 
+  /** Whether pulls are being answered. */
+  get isBusy(): boolean {
+    return this.#pullsInFlight > 0
+  }
+
   httpStarted(handler: string): void {
+    if (isPull(handler)) this.#pullsInFlight++
     this.#inFlight.inc({ handler })
   }
 
@@ -357,6 +368,7 @@ export class Metrics {
     seconds: number,
     bytes: number,
   ): void {
+    if (isPull(handler)) this.#pullsInFlight--
     this.#inFlight.dec({ handler })
     this.#httpRequests.inc({ handler, method, code })
     this.#httpSeconds.observe({ handler, method }, seconds)
@@ -371,7 +383,7 @@ export class Metrics {
     this.#authFailures.inc({ kind })
   }
 
-  integrity(result: 'digest' | 'size'): void {
+  integrity(result: (typeof CHECK_RESULTS)[number]): void {
     this.#integrity.inc({ result })
   }
 
@@ -502,4 +514,8 @@ export class Metrics {
     const registers = [this.#registry]
     return new Histogram({ name: `larder_${name}`, help, labelNames, buckets, registers })
   }
+}
+
+function isPull(handler: string): boolean {
+  return (TYPES as readonly string[]).includes(handler)
 }

@@ -48,6 +48,8 @@ export class Gate {
   readonly #policies = new TagPolicies()
   /** Until when places of which nothing was here are taken to be so. */
   readonly #untouched = new LRUCache<string, number>({ max: MAX_UNTOUCHED })
+  /** Whether what was shown before this process began still counts. */
+  #mayTrustWritten = true
 
   constructor(options: GateOptions) {
     const { monotonic } = options
@@ -83,6 +85,7 @@ export class Gate {
   forget(): void {
     this.#verdicts.clear()
     this.#untouched.clear()
+    this.#mayTrustWritten = false
   }
 
   async #admit(caller: Caller, upstream: Upstream, place: Place, asked: Asked): Promise<Identity> {
@@ -218,7 +221,7 @@ export class Gate {
     const age = publicAt === undefined ? Number.POSITIVE_INFINITY : now() - publicAt
     const isOfThisProcess = this.#verdicts.knows(place, ANONYMOUS)
     // Shown before this process began.
-    if (age >= 0 && age < GRANT_MS && !isOfThisProcess) {
+    if (this.#mayTrustWritten && age >= 0 && age < GRANT_MS && !isOfThisProcess) {
       return { verdict: 'granted', lifetimeMs: GRANT_MS - age }
     }
     const verdict = await prove(upstream, place, asked, ANONYMOUS)

@@ -2,14 +2,15 @@ import type { Config } from '../config/config.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { FileStamp } from '../config/stamp.ts'
 import type { RootLogger } from '../log.ts'
+import type { FailAt } from '../store/failpoints.ts'
 import type { Clock } from '../upstream/clock.ts'
 import type { ProgramSettings } from '../upstream/credentials/sources.ts'
 import type { ProxyEnvironment } from '../upstream/proxy-rules.ts'
 
 export interface AppOptions {
   readonly config: Config
-  /** Where a reload takes the configuration from; absent: there is none. */
-  readonly source?: ConfigSource
+  /** Where a reload takes the configuration from. */
+  readonly source: ConfigSource
   readonly logger: RootLogger
   readonly version: string
   readonly proxyEnvironment: ProxyEnvironment
@@ -24,6 +25,8 @@ export interface AppOptions {
    * milliseconds; default 30 s.
    */
   readonly patienceMs?: number
+  /** For tests of crashes: told of each step of the store; default: nothing happens there. */
+  readonly failAt?: FailAt
 }
 
 export interface ConfigSource {

@@ -1,6 +1,7 @@
 import type { WriteRoute } from '../api/passthrough.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Digest } from '../oci/digest.ts'
 import { Blobs } from '../pull/blobs.ts'
 import { Epochs } from '../pull/epochs.ts'
 import { Lists } from '../pull/lists.ts'
@@ -15,8 +16,6 @@ export interface PullParts {
   readonly store: Store
   readonly metrics: Metrics
   readonly logger: Logger
-  /** Epoch milliseconds. */
-  readonly now: () => number
   readonly patienceMs: number | undefined
 }
 
@@ -29,20 +28,37 @@ export interface PullRoom {
   changing(target: Target): void
   /** It has gone through. */
   changed(target: Target, route: WriteRoute): Promise<void>
+  /** These contents are no longer in the store. */
+  removed(digests: readonly Digest[]): void
+  /** Gives up what nobody waits for, and every download: what has arrived stays. */
+  stop(): Promise<void>
   /** These upstreams are configured otherwise than before: what was refused may be allowed now. */
   reconfigured(upstreams: readonly string[]): void
 }
 
-export function createPull({ store, metrics, logger, now, patienceMs }: PullParts): PullRoom {
-  const { blobs: files, shelves, catalog, usage, storeFailed } = store
+export function createPull({ store, metrics, logger, patienceMs }: PullParts): PullRoom {
+  const now = () => store.clock.now()
+  const elapsed = () => store.clock.elapsed()
+  const { shelves, catalog, pins, usage, storeFailed } = store
+  const files = store.kept.blobs
   const negatives = new Negatives()
   const epochs = new Epochs()
-  const shelf = new Shelf({ blobs: files, catalog, epochs, onStoreFailed: storeFailed, now })
+  const shelf = new Shelf({
+    blobs: files,
+    catalog,
+    epochs,
+    onStoreFailed: storeFailed,
+    onMoved(place, tag, digest) {
+      pins.moved(place, tag, digest).catch((error: unknown) => storeFailed('pin', error))
+    },
+    now,
+  })
   const manifests = new Manifests({
     shelf,
     negatives,
     epochs,
-    onFetched: (upstream, bytes) => metrics.fetched(upstream, 'manifest', 'pull', bytes),
+    onFetched: (upstream, bytes, reason) => metrics.fetched(upstream, 'manifest', reason, bytes),
+    logger,
     onUsed: (digest) => usage.used(digest),
     now,
   })
@@ -60,9 +76,11 @@ export function createPull({ store, metrics, logger, now, patienceMs }: PullPart
       mismatched: (upstream, what) => {
         metrics.error({ upstream, reason: `${what}_mismatch` })
       },
+      broken: (upstream, reason) => metrics.error({ upstream, reason }),
       storeFailed,
     },
     now,
+    elapsed,
     patienceMs,
   })
   const lists = new Lists({ catalog, negatives, epochs, onStoreFailed: storeFailed, now })
@@ -70,6 +88,11 @@ export function createPull({ store, metrics, logger, now, patienceMs }: PullPart
     manifests,
     blobs,
     lists,
+    removed: (digests) => shelf.drop(new Set(digests)),
+    async stop() {
+      await manifests.stop()
+      await blobs.stop()
+    },
     changing: (target) => epochs.begin(placeOf(target)),
     async changed(target, route) {
       const place = placeOf(target)

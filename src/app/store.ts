@@ -1,36 +1,133 @@
 import { statfs } from 'node:fs/promises'
 
-import type { Config, Space } from '../config/config.ts'
+import type { Config } from '../config/config.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics, StoreReadings } from '../metrics.ts'
+import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
-import type { Shelves } from '../pull/flights.ts'
+import { ClockKeeper, SteadyClock } from '../steady-clock.ts'
 import { FileBlobs } from '../store/blobs.ts'
 import type { SqliteCatalog } from '../store/catalog.ts'
 import { ChunkCache } from '../store/chunks.ts'
-import { StoredContent } from '../store/content.ts'
+import type { FailAt } from '../store/failpoints.ts'
+import { Pins } from '../store/pins.ts'
 import { openCatalog } from '../store/rebuild.ts'
+import type { BlobShelves } from '../store/shelves.ts'
 import { UsageRecorder } from '../store/usage.ts'
+import type { Clock } from '../upstream/clock.ts'
+import { createIntegrity, type Integrity } from './integrity.ts'
 import { reasonOf } from './reason.ts'
+import { type KeptStore, keepStore } from './upkeep.ts'
 
 const USAGE_FLUSH_MS = 5_000
+/** How often it is looked whether a pin has ended, and what pins have gained. */
+const PIN_LOOK_MS = 60_000
+const PIN_RENEWAL_MS = 3_600_000
 
+export interface StoreParts {
+  /** As it is now: a reload changes what is not fixed. */
+  readonly config: () => Config
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly clock: Clock
+  /** Told what is no longer here. */
+  readonly onRemoved: (digests: readonly Digest[]) => void
+  readonly failAt?: FailAt | undefined
+}
+
+/** What is here, and all that looks after it. */
 export interface Store {
-  readonly blobs: FileBlobs
-  readonly shelves: Shelves
+  /** Larder's own time line, which everything stored is dated by. */
+  readonly clock: Clock
+  readonly files: FileBlobs
   readonly catalog: SqliteCatalog
+  readonly kept: KeptStore
+  readonly pins: Pins
+  readonly shelves: BlobShelves
+  readonly integrity: Integrity
   readonly usage: UsageRecorder
   readonly storeFailed: (operation: string, error: unknown) => void
+  /** For a scrape. */
+  read(): Promise<StoreReadings>
   close(): Promise<void>
 }
 
-/** What is here: files, database, hot chunks. */
-export async function openStore(config: Config, logger: Logger, metrics: Metrics): Promise<Store> {
-  const { path } = config.storage
-  const blobs = await FileBlobs.open({ path })
-  const { catalog, rebuilt } = openCatalog({ path, blobs, logger })
-  const chunks = new ChunkCache({ maxBytes: config.memory.chunkCacheBytes })
-  const storeFailed = (operation: string, error: unknown) => {
+export async function openStore(parts: StoreParts): Promise<Store> {
+  const { config, logger, metrics } = parts
+  const { path } = config().storage
+  const failAt = parts.failAt === undefined ? {} : { failAt: parts.failAt }
+  const storeFailed = createComplaint(logger, metrics)
+  const onError = (error: unknown) => storeFailed('upkeep', error)
+  const files = await FileBlobs.open({ path, ...failAt })
+  let clock = new SteadyClock({ system: parts.clock, last: undefined })
+  const now = () => clock.now()
+  const elapsed = () => clock.elapsed()
+  const beginTime = (last: number | undefined) => {
+    clock = new SteadyClock({ system: parts.clock, last })
+    return now
+  }
+  const { catalog, rebuilt } = openCatalog({ path, blobs: files, logger, beginTime, ...failAt })
+  const keeper = new ClockKeeper({ clock, store: catalog, onError })
+  const pins = await Pins.open({ path, catalog, blobs: files, logger, now, ...failAt })
+  const chunks = new ChunkCache({ maxBytes: config().memory.chunkCacheBytes })
+  const usage = new UsageRecorder({
+    catalog,
+    flushIntervalMs: USAGE_FLUSH_MS,
+    onError: (error) => storeFailed('usage', error),
+    now,
+  })
+  const ready = Promise.all([rebuilt, pins.settled])
+  const kept = await keepStore({
+    path,
+    files,
+    catalog,
+    settings: () => config().storage,
+    protection: pins,
+    events: {
+      evicted: (reason, contents, bytes) => metrics.evicted(reason, contents, bytes),
+      removed(digests) {
+        for (const digest of digests) chunks.drop(digest)
+        parts.onRemoved(digests)
+      },
+      storeFailed,
+    },
+    flushUses: () => usage.flush(),
+    ready,
+    now,
+    elapsed,
+    onError,
+    ...failAt,
+  })
+  const common = { files, catalog, chunks, leases: kept.leases, ready, clock, ...failAt }
+  const integrity = createIntegrity({ ...common, config, metrics, logger, storeFailed })
+  const endPinTimers = lookAfterPins(pins, kept, onError)
+  kept.upkeep.start()
+  return {
+    clock,
+    files,
+    catalog,
+    kept,
+    pins,
+    shelves: integrity.shelves,
+    integrity,
+    usage,
+    storeFailed,
+    read: () => readStore(path, catalog, kept),
+    async close() {
+      endPinTimers()
+      await integrity.close()
+      await kept.stop()
+      await pins.close()
+      await usage.close()
+      keeper.close()
+      await catalog.close()
+      await rebuilt
+    },
+  }
+}
+
+function createComplaint(logger: Logger, metrics: Metrics): Store['storeFailed'] {
+  return (operation, error) => {
     if (error instanceof ContentMismatchError) {
       const { what, expected, actual } = error
       metrics.integrity(what)
@@ -40,51 +137,40 @@ export async function openStore(config: Config, logger: Logger, metrics: Metrics
     metrics.storeError(operation)
     logger.warn({ operation, reason: reasonOf(error) }, 'the store refused: passing through')
   }
-  const usage = new UsageRecorder({
-    catalog,
-    flushIntervalMs: USAGE_FLUSH_MS,
-    onError: (error) => storeFailed('usage', error),
-  })
-  const shelves: Shelves = {
-    async open(digest) {
-      const size = await blobs.stat(digest)
-      if (size === undefined) return undefined
-      return new StoredContent({ digest, size, blobs, cache: chunks })
-    },
-    remember(digest, size, kept) {
-      if (size > chunks.maxBytes) return
-      for (const [index, chunk] of kept) {
-        chunks.put(digest, index, chunk.subarray(0, size - index * chunk.length))
-      }
-    },
-  }
-  const close = async () => {
-    await usage.close()
-    await catalog.close()
-    await rebuilt
-  }
-  return { blobs, shelves, catalog, usage, storeFailed, close }
 }
 
-/** What a scrape is told. */
-export async function readStore(
-  { storage }: Config,
+/** @returns ends it */
+function lookAfterPins(pins: Pins, kept: KeptStore, onError: (error: unknown) => void): () => void {
+  const expire = async () => {
+    if ((await pins.expire()) > 0) kept.eviction.lookAgain()
+  }
+  const timers = [
+    setInterval(() => void expire().catch(onError), PIN_LOOK_MS),
+    setInterval(() => void pins.renew().catch(onError), PIN_RENEWAL_MS),
+  ]
+  for (const timer of timers) timer.unref()
+  return () => {
+    for (const timer of timers) clearInterval(timer)
+  }
+}
+
+async function readStore(
+  path: string,
   catalog: SqliteCatalog,
+  { quota }: KeptStore,
 ): Promise<StoreReadings> {
   const totals = await catalog.totals()
-  const { bsize, blocks, bavail } = await statfs(storage.path)
-  const filesystemBytes = bsize * blocks
+  const { bsize, blocks, bavail } = await statfs(path)
+  await quota.refresh()
   return {
     bytes: totals.blobBytes,
     blobs: totals.blobs,
     manifests: totals.manifests,
     tags: totals.tags,
-    quotaBytes: bytesOf(storage.maxSize, filesystemBytes),
-    filesystemBytes,
+    quotaBytes: quota.maxBytes,
+    filesystemBytes: bsize * blocks,
     availableBytes: bsize * bavail,
+    partialBytes: quota.partialBytes,
+    oldestAccessAt: catalog.retention.oldestUse(),
   }
-}
-
-function bytesOf(space: Space, whole: number): number {
-  return 'bytes' in space ? space.bytes : Math.floor((whole * space.percent) / 100)
 }

@@ -1,11 +1,12 @@
 import type { ByteSource } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
-import type { Place } from '../store/ports.ts'
+import type { BlobRecord, Place } from '../store/ports.ts'
 import type { Content } from './content.ts'
 import { toRegistryError } from './failures.ts'
 import type { Flight } from './flight.ts'
 import { type Departure, Flights, type FlightsEvents, type FlightsOptions } from './flights.ts'
+import { HealingContent } from './healing.ts'
 import type { Negatives } from './negatives.ts'
 import { Passage } from './passage.ts'
 import { keyOf, keyPrefix, type Outcome, type Pull } from './pull.ts'
@@ -51,7 +52,7 @@ export class Blobs {
     digest: Digest,
   ): Promise<{ readonly size: number | undefined; readonly outcome: Outcome }> {
     try {
-      const size = await this.#statStored(digest)
+      const size = (await this.#statStored(digest))?.size
       if (size !== undefined && (await this.#mayServe(pull, digest))) {
         return { size, outcome: { result: 'hit' } }
       }
@@ -66,7 +67,10 @@ export class Blobs {
   /** @throws {RegistryError} before the first byte; afterwards the content's reader throws */
   async open(pull: Pull, digest: Digest): Promise<PulledBlob> {
     try {
-      return (await this.#openStored(pull, digest)) ?? (await this.#board(pull, digest))
+      const stored = await this.#openStored(pull, digest)
+      if (stored === undefined) return await this.#board(pull, digest)
+      const content = new HealingContent(stored.content, () => this.#reopen(pull, digest))
+      return { ...stored, content }
     } catch (error) {
       if (error instanceof LandedError) return this.open(pull, digest)
       throw toRegistryError(error, 'blob')
@@ -88,12 +92,24 @@ export class Blobs {
     return this.#flights.stop()
   }
 
+  /** The store has failed to give its first byte. */
+  async #reopen(pull: Pull, digest: Digest): Promise<Content> {
+    try {
+      const pulled = (await this.#openStored(pull, digest)) ?? (await this.#board(pull, digest))
+      return pulled.content
+    } catch (error) {
+      if (error instanceof LandedError) return this.#reopen(pull, digest)
+      throw toRegistryError(error, 'blob')
+    }
+  }
+
   async #openStored(pull: Pull, digest: Digest): Promise<PulledBlob | undefined> {
     const { shelves, events } = this.#options
-    if ((await this.#statStored(digest)) === undefined) return undefined
+    const stored = await this.#statStored(digest)
+    if (stored === undefined) return undefined
     const isProven = await this.#mayServe(pull, digest)
     if (!isProven) await this.#standing.confirm(pull, digest)
-    const content = await shelves.open(digest)
+    const content = await shelves.open(digest, stored.verifiedAt)
     if (content === undefined) return undefined
     events.used(digest)
     const outcome = { result: isProven ? 'hit' : 'revalidated' } as const
@@ -101,11 +117,13 @@ export class Blobs {
   }
 
   /** A file of another size than was committed is damaged: it is put aside and fetched again. */
-  async #statStored(digest: Digest): Promise<number | undefined> {
+  async #statStored(digest: Digest): Promise<BlobRecord | undefined> {
     const { blobs, catalog, events } = this.#options
     const size = await blobs.stat(digest)
-    const committed = size === undefined ? undefined : await catalog.getBlob(digest)
-    if (committed === undefined || committed.size === size) return size
+    if (size === undefined) return undefined
+    const committed = await catalog.getBlob(digest)
+    if (committed === undefined) return { size, verifiedAt: undefined }
+    if (committed.size === size) return committed
     await blobs.quarantine(digest)
     await catalog.deleteBlob(digest)
     events.storeFailed('blob', new ContentMismatchError('size', `${committed.size}`, `${size}`))
@@ -133,7 +151,9 @@ export class Blobs {
 
   /** `undefined`: it has failed for reasons of its own, or its first bytes are gone. */
   async #join(departure: Departure, pull: Pull, digest: Digest): Promise<PulledBlob | undefined> {
-    const isSame = keyOf(departure.pull) === keyOf(pull)
+    // What another configuration's credential is refused says nothing of this one's.
+    const isSame =
+      keyOf(departure.pull) === keyOf(pull) && departure.pull.upstream === pull.upstream
     if (!isSame && !(await this.#mayJoin(departure, pull, digest))) {
       await this.#standing.confirm(pull, digest)
     }
@@ -179,7 +199,9 @@ export class Blobs {
   }
 
   #passage(flight: Flight): Passage {
-    return new Passage(flight, (digest) => this.#options.shelves.open(digest))
+    // It was hashed as it came.
+    const { shelves, now } = this.#options
+    return new Passage(flight, (digest) => shelves.open(digest, now()))
   }
 }
 

@@ -53,6 +53,8 @@ export interface FlightEvents {
   resumed(): void
   /** The registry sent what it should not have, and is asked once more, from the start. */
   mismatched(error: ContentMismatchError): void
+  /** A body that had begun ended too early, or came too slowly; the reason is a metric's label. */
+  broken(reason: string): void
   /** The disk refused. The flight goes on without it. */
   storeFailed(error: unknown): void
 }
@@ -88,6 +90,7 @@ export class Flight implements Content {
   #wasRead = false
   #hasStartedAgain = false
   #hasEarlierPart = false
+  #remote: RemoteBlob | undefined
   #failure: Error | undefined
 
   constructor(options: FlightOptions) {
@@ -187,9 +190,11 @@ export class Flight implements Content {
           await this.#land()
           return
         } catch (error) {
-          if (!this.#mayStartAgain(error)) throw error
           // What was wrong in a part from an earlier run may have become so on our own disk.
-          if (!this.#hasEarlierPart) this.#options.events.mismatched(error)
+          const isTheirs = error instanceof ContentMismatchError && !this.#hasEarlierPart
+          if (isTheirs) this.#remote?.setBack?.()
+          if (!this.#mayStartAgain(error)) throw error
+          if (isTheirs) this.#options.events.mismatched(error)
           await this.#startAgain()
         }
       }
@@ -228,8 +233,9 @@ export class Flight implements Content {
     let wasAnswered = false
     for (let attempt = 0; !this.#isWhole(); attempt++) {
       const before = this.#window.received
+      let remote: RemoteBlob | undefined
       try {
-        const remote = await this.#open(attempt)
+        remote = await this.#open(attempt)
         wasAnswered = true
         await this.#receive(remote)
         return
@@ -237,12 +243,18 @@ export class Flight implements Content {
         this.#abort.signal.throwIfAborted()
         // Whoever asks for the first time has tried as often as is reasonable.
         if (!wasAnswered || !isWorthResuming(error)) throw error
+        if (remote !== undefined) this.#broke(remote, error)
         const wasOfUse = this.#window.received > before && !isTooSlow(error)
         const delayMs = persistence.delayAfter(error, wasOfUse)
         if (delayMs === undefined) throw error
         await sleep(delayMs, this.#abort.signal)
       }
     }
+  }
+
+  #broke(remote: RemoteBlob, error: unknown): void {
+    remote.setBack?.()
+    this.#options.events.broken(error instanceof UpstreamError ? error.reason : 'reset')
   }
 
   async #open(attempt: number): Promise<RemoteBlob> {
@@ -252,6 +264,7 @@ export class Flight implements Content {
     const remote = await this.#options.open(offset, signal).catch((error: unknown) => {
       throw offset > 0 && isNoWayOn(error) ? this.#wrongSize(`at least ${offset}`) : error
     })
+    this.#remote = remote
     remote.body.once('error', () => undefined)
     if (signal.aborted) {
       remote.body.destroy()

@@ -9,7 +9,11 @@ import type { Pull } from './pull.ts'
 
 /** Stored blobs as content, and what a flight leaves for those who come after it. */
 export interface Shelves {
-  open(digest: Digest): Promise<Content | undefined>
+  /**
+   * @param verifiedAt when its bytes were last hashed, epoch milliseconds; what is not known, or long
+   *   ago, is hashed while it is sent
+   */
+  open(digest: Digest, verifiedAt: number | undefined): Promise<Content | undefined>
   /** Verified chunks that are still in memory. */
   remember(digest: Digest, size: number, chunks: ReadonlyMap<number, Buffer>): void
 }
@@ -23,6 +27,8 @@ export interface FlightsOptions {
   readonly events: FlightsEvents
   /** Epoch milliseconds. */
   readonly now: () => number
+  /** Milliseconds of a clock that never jumps. */
+  readonly elapsed: () => number
   /** How long a broken download waits for a registry that says when it may be asked again. */
   readonly patienceMs?: number | undefined
 }
@@ -31,6 +37,7 @@ export interface FlightsEvents {
   fetched(upstream: string, bytes: number): void
   resumed(upstream: string): void
   mismatched(upstream: string, what: 'digest' | 'size'): void
+  broken(upstream: string, reason: string): void
   storeFailed(operation: string, error: unknown): void
 }
 
@@ -94,7 +101,7 @@ export class Flights {
 
   async #start(pull: Pull, digest: Digest, epoch: number): Promise<Flight> {
     const { upstream, place } = pull
-    const { catalog, events, patienceMs } = this.#options
+    const { catalog, events, elapsed, patienceMs } = this.#options
     const member = await catalog.getMember(place, digest, 'blob')
     const ingest = await this.#ingest(digest)
     const sizeHint = member === undefined || member.size < 0 ? undefined : member.size
@@ -109,12 +116,14 @@ export class Flights {
         return remote
       },
       ingest,
+      elapsed,
       patienceMs,
       sizeHint,
       events: {
         fetched: (bytes) => events.fetched(place.upstream, bytes),
         resumed: () => events.resumed(place.upstream),
         mismatched: (error) => events.mismatched(place.upstream, error.what),
+        broken: (reason) => events.broken(place.upstream, reason),
         storeFailed: (error) => events.storeFailed('blob', error),
       },
     })

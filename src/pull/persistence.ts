@@ -1,17 +1,19 @@
 import { UpstreamError } from '../upstream/errors.ts'
 
-/** Attempts in a row that bring nothing, before a download is given up. */
+/** Attempts in a row that bring nothing, before a download is given up: if there was time for it. */
 const MAX_FRUITLESS_ATTEMPTS = 4
 /** A registry that sends a byte a connection is not worth more. */
 const MAX_RESUMES = 50
+/** A registry that is being restarted is back within this. */
 const PATIENCE_MS = 30_000
+const MAX_BACKOFF_MS = 5_000
 
 export interface PersistenceOptions {
   /** Milliseconds of a clock that never jumps. */
   readonly elapsed: () => number
   /** In [0, 1). */
   readonly random: () => number
-  /** How long it waits without a byte for a registry that says when it may be asked again. */
+  /** How long it goes on without a byte; attempts that take longer than that are made all the same. */
   readonly patienceMs?: number | undefined
 }
 
@@ -39,13 +41,17 @@ export class Persistence {
     else if (wasAsked) this.#fruitless++
     this.#fruitlessSince = wasOfUse ? now : (this.#fruitlessSince ?? now)
     if (wasAsked) this.#resumes++
-    if (this.#fruitless >= MAX_FRUITLESS_ATTEMPTS || this.#resumes > MAX_RESUMES) return undefined
-    return this.#delay(error, now - this.#fruitlessSince)
+    const { patienceMs = PATIENCE_MS } = this.#options
+    const waitedMs = now - this.#fruitlessSince
+    // A refused connection costs no time: four of them may be over before a restart is.
+    const isFutile = this.#fruitless >= MAX_FRUITLESS_ATTEMPTS && waitedMs >= patienceMs
+    if (isFutile || this.#resumes > MAX_RESUMES) return undefined
+    return this.#delay(error, waitedMs, patienceMs)
   }
 
-  #delay(error: unknown, waitedMs: number): number | undefined {
-    const { random, patienceMs = PATIENCE_MS } = this.#options
-    const backoffMs = 100 * 2 ** this.#fruitless * (0.5 + random())
+  #delay(error: unknown, waitedMs: number, patienceMs: number): number | undefined {
+    const backoffMs =
+      Math.min(100 * 2 ** this.#fruitless, MAX_BACKOFF_MS) * (0.5 + this.#options.random())
     const askedMs = error instanceof UpstreamError ? (error.retryAfterMs ?? 0) : 0
     if (askedMs > 0 && waitedMs + askedMs > patienceMs) return undefined
     return Math.max(backoffMs, askedMs)

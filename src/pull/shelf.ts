@@ -24,6 +24,8 @@ export interface ShelfOptions {
   readonly catalog: Catalog
   readonly epochs: Epochs
   readonly onStoreFailed: (operation: string, error: unknown) => void
+  /** A tag that was known to mean something else, or nothing, means this. */
+  readonly onMoved?: (place: Place, tag: Tag, digest: Digest) => void
   /** Epoch milliseconds. */
   readonly now: () => number
 }
@@ -95,7 +97,7 @@ export class Shelf {
     }
     if (!this.#isCurrent(place, epoch)) return stored
     this.#manifests.set(keyOf(place, digest), stored)
-    if (tag !== undefined) this.#tags.set(keyOf(place, tag), { digest, checkedAt })
+    if (tag !== undefined) this.#tagged(place, tag, { digest, checkedAt })
     return stored
   }
 
@@ -113,12 +115,26 @@ export class Shelf {
   async putTag(place: Place, tag: Tag, digest: Digest, epoch: number): Promise<void> {
     if (!this.#isCurrent(place, epoch)) return
     const record = { digest, checkedAt: this.#options.now() }
-    this.#tags.set(keyOf(place, tag), record)
     try {
       await this.#options.catalog.putTag(place, tag, record)
     } catch (error) {
       this.#options.onStoreFailed('tag', error)
     }
+    if (this.#isCurrent(place, epoch)) this.#tagged(place, tag, record)
+  }
+
+  /** They have left the store: what was served from memory would outlive what it lists. */
+  drop(digests: ReadonlySet<Digest>): void {
+    for (const memory of [this.#manifests, this.#tags]) {
+      for (const [key, { digest }] of memory.entries()) if (digests.has(digest)) memory.delete(key)
+    }
+  }
+
+  #tagged(place: Place, tag: Tag, record: TagRecord): void {
+    const key = keyOf(place, tag)
+    const before = this.#tags.get(key)
+    this.#tags.set(key, record)
+    if (before?.digest !== record.digest) this.#options.onMoved?.(place, tag, record.digest)
   }
 
   /** The registry, asked in `epoch`, has said no to the tag. What it meant stays. */

@@ -102,7 +102,10 @@ export class TagChecks {
       const reference = { kind: 'tag', tag } as const
       const key = keyOf(pull, String(epoch), 'HEAD', tag)
       const { digest } = await this.asked(pull, tag, epoch, key, () =>
-        pull.upstream.registry.headManifest(pull.place.repository, reference, pull),
+        pull.upstream.registry.headManifest(pull.place.repository, reference, {
+          ...pull,
+          hasCopy: true,
+        }),
       )
       const isSame = digest === known.digest
       const current = isSame ? here : await this.#options.getByDigest(pull, digest)

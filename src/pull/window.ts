@@ -11,7 +11,7 @@ const MAX_WAITING_CHUNKS = 16
 const SHARED_LOADS = 8
 
 /** How long a download that cannot be stored waits for whoever it was begun for. */
-const FIRST_READER_MS = 10_000
+const FIRST_READER_MS = 1_000
 
 /** Nobody would have anything of the rest of this download. */
 export class AbandonedError extends Error {

@@ -67,6 +67,8 @@ export class FileBlobs implements BlobStore {
   readonly #quarantine: string
   readonly #failAt: FailAt
   readonly #now: () => number
+  /** Damaged contents that the disk would neither move nor delete: they are not here all the same. */
+  readonly #hidden = new Set<Digest>()
   /** Directories being made: a second commit into one must not resolve before it is durable. */
   readonly #making = new Map<string, Promise<void>>()
 
@@ -105,11 +107,13 @@ export class FileBlobs implements BlobStore {
   }
 
   async stat(digest: Digest): Promise<number | undefined> {
+    if (this.#hidden.has(digest)) return undefined
     const stats = await present(stat(this.#pathOf(digest)))
     return stats?.size
   }
 
   async open(digest: Digest): Promise<OpenFile | undefined> {
+    if (this.#hidden.has(digest)) return undefined
     const path = this.#pathOf(digest)
     const handle = await present(open(path, 'r'))
     if (handle === undefined) return undefined
@@ -172,8 +176,13 @@ export class FileBlobs implements BlobStore {
   }
 
   async quarantine(digest: Digest): Promise<void> {
+    const path = this.#pathOf(digest)
     const target = join(this.#quarantine, `${encodedOf(digest)}.${this.#now()}`)
-    await present(rename(this.#pathOf(digest), target))
+    try {
+      await present(rename(path, target))
+    } catch {
+      await present(unlink(path)).catch(() => this.#hidden.add(digest))
+    }
   }
 
   /** Oldest first. */
@@ -195,7 +204,9 @@ export class FileBlobs implements BlobStore {
     for (const algorithm of ALGORITHMS) {
       const root = join(this.#blobs, algorithm)
       for (const prefix of (await present(readdir(root))) ?? []) {
-        yield* scanDirectory(join(root, prefix), prefix, algorithm)
+        for await (const file of scanDirectory(join(root, prefix), prefix, algorithm)) {
+          if (!this.#hidden.has(file.digest)) yield file
+        }
       }
     }
   }
@@ -204,6 +215,7 @@ export class FileBlobs implements BlobStore {
     const target = this.#pathOf(digest)
     await this.#makeFanOut(dirname(target))
     await rename(from, target)
+    this.#hidden.delete(digest)
     this.#failAt('commit.afterRename')
     await syncDirectory(dirname(target))
     this.#failAt('commit.afterDirectorySync')

@@ -3,11 +3,11 @@ import type { Database } from 'better-sqlite3'
 import type { Digest } from '../oci/digest.ts'
 import type { Child } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
-import { BlobRows } from './catalog/blobs.ts'
+import { BlobRows, type CheckKey, type StoredBlob } from './catalog/blobs.ts'
 import { ClockRow } from './catalog/clock.ts'
 import { type ListKind, ListRows } from './catalog/lists.ts'
 import { ManifestRows } from './catalog/manifests.ts'
-import { MemberRows } from './catalog/members.ts'
+import { type MemberPlace, MemberRows } from './catalog/members.ts'
 import { PinRows, toRow } from './catalog/pins.ts'
 import { PlaceRows } from './catalog/places.ts'
 import { RetentionRows } from './catalog/retention.ts'
@@ -16,6 +16,7 @@ import { TagRows } from './catalog/tags.ts'
 import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import type { Pin, ReferencePin } from './pin.ts'
 import type {
+  BlobRecord,
   Catalog,
   CatalogTotals,
   ListRecord,
@@ -50,6 +51,9 @@ export interface RestoredPin {
   readonly listed: readonly Child[]
   readonly found: readonly FoundBlob[]
 }
+
+/** Of a layer that a thousand repositories share, enough to be asked. */
+const MAX_SOURCES = 10
 
 /** The catalog over one connection. Every write is durable when its promise resolves. */
 export class SqliteCatalog implements Catalog {
@@ -193,7 +197,7 @@ export class SqliteCatalog implements Catalog {
     this.#failAt('catalog.afterBlob')
   }
 
-  async getBlob(digest: Digest): Promise<{ readonly size: number } | undefined> {
+  async getBlob(digest: Digest): Promise<BlobRecord | undefined> {
     return this.#blobs.get(digest)
   }
 
@@ -219,6 +223,28 @@ export class SqliteCatalog implements Catalog {
   /** Digests that have a row, in order: at most `limit` that sort after `after`. */
   async pageBlobs(after: string, limit: number): Promise<readonly Digest[]> {
     return this.#blobs.page(after, limit)
+  }
+
+  /** The same, with all that is known of each. */
+  async pageChecked(after: string, limit: number): Promise<readonly StoredBlob[]> {
+    return this.#blobs.pageChecked(after, limit)
+  }
+
+  /** At most `limit` whose last check was not after `until`: never checked first, then longest ago. */
+  async pageByCheck(after: CheckKey, until: number, limit: number): Promise<readonly StoredBlob[]> {
+    return this.#blobs.pageByCheck(after, until, limit)
+  }
+
+  /** When bytes were hashed and found to be right, written in one transaction. */
+  async putChecks(verifiedAt: ReadonlyMap<Digest, number>): Promise<void> {
+    this.#transact(() => {
+      for (const [digest, at] of verifiedAt) this.#blobs.checked(digest, at)
+    })
+  }
+
+  /** Some places that can be asked for it: first those whose registry has given or confirmed it. */
+  async listSources(digest: Digest): Promise<readonly MemberPlace[]> {
+    return this.#members.placesOf(digest, MAX_SOURCES)
   }
 
   /** Where Larder's own time line last was, epoch milliseconds; `undefined`: it has none yet. */

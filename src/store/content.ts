@@ -16,6 +16,9 @@ interface Range {
   readonly end: number
 }
 
+/** Asked before each chunk is read and before it is given out: it throws to end the reading. */
+export type StopSignal = Pick<AbortSignal, 'throwIfAborted'>
+
 /** A blob in the store. It holds nothing between reads, so one that is never read needs no closing. */
 export class StoredContent {
   readonly size: number
@@ -37,7 +40,7 @@ export class StoredContent {
    * Yields the bytes of `range` in buffers that are shared and must not be written to. While the
    * consumer is busy with one, the next is read, and no more.
    */
-  async *read(range: Range, signal?: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+  async *read(range: Range, signal?: StopSignal): AsyncGenerator<Buffer, void, undefined> {
     const { start, end } = range
     if (end < start) return
     if (start < 0 || end >= this.size) throw new RangeError(`bytes ${start}-${end} of ${this.size}`)
@@ -53,6 +56,7 @@ export class StoredContent {
     // deleted or dropped from memory meanwhile.
     const blob = await this.#open()
     try {
+      signal?.throwIfAborted()
       let next = this.#load(blob, first, range)
       for (let index = first; index <= last; index++) {
         const chunk = next instanceof Promise ? await next : next

@@ -42,6 +42,15 @@ export class DamagedDatabaseError extends Error {
   override readonly name = 'DamagedDatabaseError'
 }
 
+/** A file ends before the bytes that it is known to have. */
+export class TruncatedFileError extends Error {
+  override readonly name = 'TruncatedFileError'
+
+  constructor(path: string, actual: number, expected: number) {
+    super(`${path} ends at byte ${actual}, expected ${expected}`)
+  }
+}
+
 /** `ENOENT` and the like; `undefined` of what is no system error. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined

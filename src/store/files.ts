@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-import { codeOf } from './errors.ts'
+import { codeOf, TruncatedFileError } from './errors.ts'
 import type { OpenBlob } from './ports.ts'
 
 /**
@@ -40,7 +40,7 @@ async function readExactly(
   while (done < length) {
     const { bytesRead } = await handle.read(buffer, done, length - done, position + done)
     if (bytesRead === 0) {
-      throw new Error(`${path} ends at byte ${position + done}, expected ${position + length}`)
+      throw new TruncatedFileError(path, position + done, position + length)
     }
     done += bytesRead
   }

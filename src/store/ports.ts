@@ -19,7 +19,10 @@ export interface BlobStore {
   /** Begins, or goes on with, the download of `digest`. One at a time a digest: the caller sees to it. */
   ingest(digest: Digest): Promise<Ingest>
   delete(digest: Digest): Promise<void>
-  /** Moves damaged bytes out of the way, where an operator can look at them. */
+  /**
+   * Moves damaged bytes out of the way, where an operator can look at them. Never rejects: where the
+   * disk refuses that, they are not here all the same until they are stored anew.
+   */
   quarantine(digest: Digest): Promise<void>
   /** Every content under its final name, in no order. */
   scan(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>
@@ -75,6 +78,13 @@ export interface TagRecord {
   readonly checkedAt: number
   /** When it has answered since that the tag is not there, or not for us; epoch milliseconds. */
   readonly refusedAt?: number | undefined
+}
+
+/** What is known of stored bytes. */
+export interface BlobRecord {
+  readonly size: number
+  /** When they were last hashed, epoch milliseconds; `undefined`: not known. */
+  readonly verifiedAt: number | undefined
 }
 
 /** What a place is known to have. */
@@ -143,7 +153,7 @@ export interface Catalog {
 
   /** @param from the place whose registry gave it, which from then on is known to have it */
   putBlob(digest: Digest, size: number, usedAt: number, from?: Place): Promise<void>
-  getBlob(digest: Digest): Promise<{ readonly size: number } | undefined>
+  getBlob(digest: Digest): Promise<BlobRecord | undefined>
   deleteBlob(digest: Digest): Promise<void>
   /** Last uses gathered in memory, written in one transaction. */
   touch(usedAt: ReadonlyMap<Digest, number>): Promise<void>

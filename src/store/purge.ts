@@ -1,7 +1,5 @@
-import picomatch from 'picomatch'
-
 import type { Digest } from '../oci/digest.ts'
-import type { Reference, Repository, Tag } from '../oci/reference.ts'
+import type { Tag } from '../oci/reference.ts'
 import type { RetentionRows } from './catalog/retention.ts'
 import type { PlaceRow, SelectionRows, TagRow } from './catalog/selection.ts'
 import { PinnedError } from './errors.ts'
@@ -10,23 +8,9 @@ import type { Leases } from './leases.ts'
 import { Plan, type Protection } from './plan.ts'
 import { keptOnly, type Removal, type Removed, sum } from './removal.ts'
 import { Preview, type RemovalReport } from './removal-report.ts'
+import { type Matcher, matcherOf, type NamedSelection, type Selection } from './selection.ts'
 import { Slices } from './slices.ts'
 import type { Turns } from './turns.ts'
-
-/** What an operator wants removed. */
-export type Selection =
-  | {
-      readonly kind: 'reference'
-      readonly upstream: string
-      readonly repository: Repository
-      readonly reference: Reference
-    }
-  /** Over `<upstream>/<repository>` or, with a colon after the last slash, `…:<tag>`. */
-  | { readonly kind: 'pattern'; readonly glob: string }
-  | { readonly kind: 'upstream'; readonly upstream: string }
-  | { readonly kind: 'unused'; readonly forMs: number }
-  /** What was not used for the longest time, until so many bytes are left. */
-  | { readonly kind: 'size'; readonly bytes: number }
 
 export interface PurgeOptions {
   readonly retention: RetentionRows
@@ -105,7 +89,7 @@ export class Purge {
   }
 
   async #purge(
-    wanted: Extract<Selection, { readonly kind: 'reference' | 'pattern' | 'upstream' }>,
+    wanted: NamedSelection,
     { dryRun = false, force = false }: PurgeWishes,
   ): Promise<RemovalReport> {
     const { retention: rows, selection, removal, leases, now } = this.#options
@@ -179,10 +163,7 @@ export class Purge {
     return sum(sum(keptOnly(kept), removed), { ...keptOnly({ pinned: 0, inUse: 0 }), tags })
   }
 
-  async #targets(
-    wanted: Extract<Selection, { readonly kind: 'reference' | 'pattern' | 'upstream' }>,
-    slices: Slices,
-  ): Promise<readonly Target[]> {
+  async #targets(wanted: NamedSelection, slices: Slices): Promise<readonly Target[]> {
     const matcher = matcherOf(wanted)
     const targets: Target[] = []
     for (let after = 0; ; ) {
@@ -215,47 +196,6 @@ export class Purge {
       if (matcher.isContent(digest)) targets.push({ place, tag: undefined, digest })
       await slices.rest()
     }
-  }
-}
-
-interface Matcher {
-  isPlace(place: PlaceRow): boolean
-  isTag(tag: Tag, digest: Digest): boolean
-  isContent(digest: Digest): boolean
-}
-
-function matcherOf(
-  wanted: Extract<Selection, { readonly kind: 'reference' | 'pattern' | 'upstream' }>,
-): Matcher {
-  const always = () => true
-  switch (wanted.kind) {
-    case 'upstream': {
-      const isPlace = ({ upstream }: PlaceRow) => upstream === wanted.upstream
-      return { isPlace, isTag: always, isContent: always }
-    }
-    case 'pattern': {
-      const colon = wanted.glob.indexOf(':', wanted.glob.lastIndexOf('/') + 1)
-      const places = colon < 0 ? wanted.glob : wanted.glob.slice(0, colon)
-      const isName = picomatch(places, { dot: true })
-      const isPlace = (place: PlaceRow) => isName(`${place.upstream}/${place.repository}`)
-      if (colon < 0) return { isPlace, isTag: always, isContent: always }
-      const isMatch = picomatch(wanted.glob.slice(colon + 1), { dot: true })
-      return { isPlace, isTag: (tag) => isMatch(tag), isContent: () => false }
-    }
-    case 'reference': {
-      const isPlace = ({ upstream, repository }: PlaceRow) =>
-        upstream === wanted.upstream && repository === wanted.repository
-      const { reference } = wanted
-      return reference.kind === 'tag'
-        ? { isPlace, isTag: (tag) => tag === reference.tag, isContent: () => false }
-        : {
-            isPlace,
-            isTag: (_tag, digest) => digest === reference.digest,
-            isContent: (digest) => digest === reference.digest,
-          }
-    }
-    default:
-      return wanted satisfies never
   }
 }
 

@@ -56,6 +56,7 @@ export class Quota {
   #written = 0
   #disk: Disk | undefined
   #measuredAt = Number.NEGATIVE_INFINITY
+  #measuring: Promise<void> = Promise.resolve()
   /** Rows whose files are gone, which the database refused to delete. */
   #owedBytes = 0
 
@@ -96,9 +97,11 @@ export class Quota {
   /** Looks at the file system unless that was done a moment ago. To be awaited before `lacking`. */
   async refresh(): Promise<void> {
     const now = this.#elapsed()
-    if (now - this.#measuredAt < MEASURE_MS) return
-    this.#measuredAt = now
-    this.#disk = await this.#measure(this.#options.path).catch(() => this.#disk)
+    if (now - this.#measuredAt >= MEASURE_MS) {
+      this.#measuredAt = now
+      this.#measuring = this.#look()
+    }
+    await this.#measuring
   }
 
   /** @returns bytes that must go before `extra` more fit, as of the last look; 0: they fit */
@@ -174,6 +177,11 @@ export class Quota {
   /** Rows of so many bytes are to be deleted whose files are gone already; 0: none. */
   owe(bytes: number): void {
     this.#owedBytes = bytes
+  }
+
+  /** A file system that does not say how large it is bounds nothing; the cap in bytes still holds. */
+  async #look(): Promise<void> {
+    this.#disk = await this.#measure(this.#options.path).catch(() => this.#disk)
   }
 
   #set(digest: Digest, claim: Claim): void {

@@ -14,8 +14,13 @@ export interface OpenCatalogOptions {
   readonly path: string
   readonly blobs: Pick<BlobStore, 'scan' | 'stat' | 'open'>
   readonly logger: Pick<Logger, 'info' | 'warn'>
-  /** Epoch milliseconds. */
+  /** The wall clock, for the names of what is moved aside; epoch milliseconds. */
   readonly now?: () => number
+  /**
+   * Begins the time line that everything stored is dated by, where it was when it was last written
+   * down; default: the wall clock.
+   */
+  readonly beginTime?: (last: number | undefined) => () => number
   readonly failAt?: FailAt
 }
 
@@ -35,7 +40,7 @@ const SUFFIXES = ['', '-wal', '-shm', '-journal'] as const
  * @throws {NewerSchemaError} when a later release wrote the database
  */
 export function openCatalog(options: OpenCatalogOptions): OpenedCatalog {
-  const { path, blobs, logger, now = Date.now, failAt = NEVER_FAILS } = options
+  const { path, blobs, logger, now = Date.now, beginTime, failAt = NEVER_FAILS } = options
   const file = join(path, 'larder.db')
   if (!existsSync(file) && existsSync(`${file}-wal`)) {
     // It would be taken for that of the new database, and hold only the last of what was lost.
@@ -43,7 +48,8 @@ export function openCatalog(options: OpenCatalogOptions): OpenedCatalog {
     logger.warn({ kept }, 'the database is missing: building a new one from the blobs')
   }
   const { catalog, isNew } = openOrReplace(file, logger, now, failAt)
-  const rebuilt = reconcile({ catalog, blobs, now }).then(
+  const time = beginTime?.(catalog.getClock()) ?? now
+  const rebuilt = reconcile({ catalog, blobs, now: time }).then(
     (done) => logDone(logger, isNew, done),
     (error: unknown) => {
       if (catalog.isOpen) logger.warn({ err: error }, 'the database may lack cached blobs')

@@ -39,7 +39,7 @@ export interface RemovalOptions {
 }
 
 /** What is deleted before everything else gets its turn. */
-const SLICE = 1e9
+const SLICE = 32
 
 const NOTHING: Removed = {
   tags: 0,
@@ -135,7 +135,7 @@ export class Removal {
     let at = from
     try {
       rows.transact(() => {
-        for (; at < plan.length && at < from + SLICE && (at === from || true); at++) {
+        for (; at < plan.length && at < from + SLICE && (at === from || !slices.isOver); at++) {
           const one = plan[at]
           if (one === undefined) continue
           if (one.size === undefined) rows.forget(one.digest)

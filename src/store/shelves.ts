@@ -1,13 +1,20 @@
 import type { Digest } from '../oci/digest.ts'
-import type { ChunkCache } from './chunks.ts'
+import { faultOf } from './check.ts'
+import type { CheckRecorder } from './check-recorder.ts'
+import { CHUNK_BYTES, type ChunkCache } from './chunks.ts'
 import { StoredContent } from './content.ts'
+import type { Damage } from './damage.ts'
 import type { Leases } from './leases.ts'
 import type { BlobStore } from './ports.ts'
+import type { Sending, Sendings } from './sending.ts'
 
 export interface BlobShelvesOptions {
   readonly blobs: Pick<BlobStore, 'stat' | 'open'>
   readonly chunks: ChunkCache
   readonly leases: Leases
+  readonly sendings: Sendings
+  readonly recorder: Pick<CheckRecorder, 'isDue' | 'verified'>
+  readonly damage: Pick<Damage, 'report'>
 }
 
 /** Bytes of a blob, both ends included. */
@@ -27,14 +34,14 @@ export class BlobShelves {
     this.#options = options
   }
 
-  async open(digest: Digest): Promise<LeasedContent | undefined> {
-    const { blobs, chunks, leases } = this.#options
+  /** @param verifiedAt when its bytes were last hashed, epoch milliseconds; `undefined`: not known */
+  async open(digest: Digest, verifiedAt: number | undefined): Promise<LeasedContent | undefined> {
+    const { blobs, leases } = this.#options
     const release = leases.holdFor(digest, OPENING_MS)
     try {
       const size = await blobs.stat(digest)
       if (size !== undefined) {
-        const content = new StoredContent({ digest, size, blobs, cache: chunks })
-        return new LeasedContent(content, () => leases.hold(digest), release)
+        return new LeasedContent({ ...this.#options, digest, size, verifiedAt }, release)
       }
     } catch (error) {
       release()
@@ -54,15 +61,25 @@ export class BlobShelves {
   }
 }
 
-/** A stored blob that is not evicted while it is read. */
+interface LeasedContentOptions extends BlobShelvesOptions {
+  readonly digest: Digest
+  readonly size: number
+  readonly verifiedAt: number | undefined
+}
+
+/**
+ * A stored blob that is not evicted while it is read. If its last check is long ago, what is read as
+ * a whole is hashed on the way: its last chunk is given out only if the hash is right.
+ */
 class LeasedContent {
+  readonly #options: LeasedContentOptions
   readonly #content: StoredContent
-  readonly #hold: () => () => void
   readonly #endOpening: () => void
 
-  constructor(content: StoredContent, hold: () => () => void, endOpening: () => void) {
-    this.#content = content
-    this.#hold = hold
+  constructor(options: LeasedContentOptions, endOpening: () => void) {
+    const { digest, size, blobs, chunks } = options
+    this.#options = options
+    this.#content = new StoredContent({ digest, size, blobs, cache: chunks })
     this.#endOpening = endOpening
   }
 
@@ -71,12 +88,51 @@ class LeasedContent {
   }
 
   async *read(range: Range, signal?: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    const release = this.#hold()
+    const { digest, verifiedAt, leases, sendings, recorder } = this.#options
+    const release = leases.hold(digest)
     this.#endOpening()
+    const sending = sendings.enter(digest)
+    const stop = {
+      throwIfAborted() {
+        signal?.throwIfAborted()
+        sending.throwIfCondemned()
+      },
+    }
+    const isWhole = range.start === 0 && range.end === this.size - 1
     try {
-      yield* this.#content.read(range, signal)
+      if (isWhole && recorder.isDue(digest, verifiedAt)) yield* this.#checked(range, sending, stop)
+      else yield* this.#content.read(range, stop)
+    } catch (error) {
+      await this.#reportDamage(error, sending)
+      throw error
     } finally {
+      sendings.leave(sending)
       release()
     }
+  }
+
+  async *#checked(
+    range: Range,
+    sending: Sending,
+    stop: Pick<AbortSignal, 'throwIfAborted'>,
+  ): AsyncGenerator<Buffer, void, undefined> {
+    const { digest, chunks, recorder } = this.#options
+    // What is in memory may be better than what is on disk, and says nothing about it.
+    const check = sending.check(() => chunks.drop(digest))
+    const last = Math.floor(range.end / CHUNK_BYTES)
+    let index = 0
+    for await (const chunk of this.#content.read(range, stop)) {
+      check.take(index, chunk)
+      if (index === last && check.finish()) recorder.verified(digest)
+      yield chunk
+      index++
+    }
+  }
+
+  /** Whoever is told that his reading failed can have it anew at once. */
+  async #reportDamage(error: unknown, sending: Sending): Promise<void> {
+    const fault = faultOf(error)
+    if (fault === undefined || sending.isCondemned) return
+    await this.#options.damage.report(this.#options.digest, fault)
   }
 }

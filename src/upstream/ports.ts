@@ -26,6 +26,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal
   /** Nobody waits for it: it lets everybody by who does. Absent: a node waits. */
   readonly urgency?: 'background'
+  /** There is something to serve in place of the answer: a rest is not waited for. */
+  readonly hasCopy?: true
 }
 
 /** One configured upstream, with its mirrors behind it. Every method throws {@link UpstreamError}. */
@@ -110,4 +112,6 @@ export interface RemoteBlob {
   readonly size: number | undefined
   /** Milliseconds for which Larder itself has held the body back until now; absent: never. */
   readonly heldMs?: () => number
+  /** Its bytes were wrong, or stopped coming: whoever else has them is asked first for a while. */
+  readonly setBack?: () => void
 }

@@ -108,10 +108,13 @@ export class RegistryClient implements Registry {
     digest: Digest,
     options: RequestOptions & { readonly offset: number },
   ): Promise<RemoteBlob> {
-    const { bandwidth } = this.#options
+    const { bandwidth, retry } = this.#options
     const leave = await this.#enter('body', options)
     try {
-      const blob = await this.#ask(options, (one) => openBlob(one, repository, digest, options))
+      const blob = await this.#ask(options, async (one) => {
+        const opened = await openBlob(one, repository, digest, options)
+        return { ...opened, setBack: () => retry.setBack(one) }
+      })
       // The connection is in use until then.
       if (blob.body.closed) leave()
       else blob.body.once('close', leave)

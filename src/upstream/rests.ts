@@ -42,7 +42,8 @@ export class Rests {
    */
   async run<T>(key: string, options: RequestOptions, ask: () => Promise<T>): Promise<T> {
     const { patienceMs = PATIENCE_MS } = this.#options
-    let patience = options.urgency === 'background' ? 0 : patienceMs
+    const isHurried = options.urgency === 'background' || options.hasCopy === true
+    let patience = isHurried ? 0 : patienceMs
     for (let asked = 0; ; ) {
       const restMs = this.#pauses.remaining(key)
       if (restMs > patience) throw this.#refusal(restMs)

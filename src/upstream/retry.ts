@@ -38,10 +38,13 @@ export interface RetryOptions {
 export class Retry {
   readonly #options: RetryOptions
   readonly #failing: Pauses
+  /** Who answers, but not with what is of use. */
+  readonly #setBack: Pauses
 
   constructor(options: RetryOptions) {
     this.#options = options
     this.#failing = new Pauses(options.clock)
+    this.#setBack = new Pauses(options.clock)
   }
 
   async run<E extends RetryEndpoint, T>(
@@ -88,6 +91,11 @@ export class Retry {
     throw outcome.error
   }
 
+  /** What it answered with turned out to be of no use: it is asked last for a while. */
+  setBack({ key }: RetryEndpoint): void {
+    this.#setBack.pause(key)
+  }
+
   async #attempt<E extends RetryEndpoint, T>(
     endpoint: E,
     operation: (endpoint: E) => Promise<T>,
@@ -128,8 +136,8 @@ export class Retry {
   }
 
   #inOrder<E extends RetryEndpoint>(endpoints: readonly E[]): readonly E[] {
-    const failing = (one: E) => this.#isFailing(one)
-    return [...endpoints.filter((one) => !failing(one)), ...endpoints.filter(failing)]
+    const isLast = (one: E) => this.#isFailing(one) || this.#setBack.remaining(one.key) > 0
+    return [...endpoints.filter((one) => !isLast(one)), ...endpoints.filter(isLast)]
   }
 
   #isFailing({ key }: RetryEndpoint): boolean {

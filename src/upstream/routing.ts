@@ -1,8 +1,9 @@
 import picomatch from 'picomatch'
 
-import type { UpstreamConfig } from '../config/config.ts'
+import type { TagRule, UpstreamConfig } from '../config/config.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { normalizeRegistry, parseRepository, type Repository } from '../oci/reference.ts'
+import { OfflineRegistry } from './offline.ts'
 import type { Registry } from './ports.ts'
 
 /** A registry that is configured, with the client that reaches it. */
@@ -26,6 +27,8 @@ export class Upstreams {
   readonly #byMatch: ReadonlyMap<string, Upstream>
   readonly #default: Upstream | undefined
   readonly #allowed: ReadonlyMap<Upstream, (repository: string) => boolean>
+  /** Each as it is for repositories of which its registry is never asked. */
+  readonly #silent: ReadonlyMap<Upstream, Upstream>
   readonly all: readonly Upstream[]
 
   constructor(upstreams: readonly Upstream[]) {
@@ -33,6 +36,9 @@ export class Upstreams {
     this.#byMatch = new Map(upstreams.flatMap((one) => one.config.match.map((key) => [key, one])))
     this.#default = upstreams.find((one) => one.config.default)
     this.#allowed = new Map(upstreams.map((one) => [one, policyOf(one.config)]))
+    this.#silent = new Map(
+      upstreams.map((one) => [one, { ...one, registry: new OfflineRegistry(one.config.name) }]),
+    )
   }
 
   get names(): readonly string[] {
@@ -46,18 +52,20 @@ export class Upstreams {
    */
   resolve(ns: string | undefined, name: string): Target {
     const slash = name.indexOf('/')
-    const prefixed = slash < 0 ? undefined : this.#find(name.slice(0, slash))
-    const upstream = ns === undefined ? (prefixed ?? this.#default) : this.#find(ns)
+    const prefixed = slash < 0 ? undefined : this.find(name.slice(0, slash))
+    const upstream = ns === undefined ? (prefixed ?? this.#default) : this.find(ns)
     if (upstream === undefined) throw new RegistryError('NAME_UNKNOWN')
     const path = prefixed === upstream && prefixed !== undefined ? name.slice(slash + 1) : name
     const repository = parseRepository(officialName(upstream, path))
     if (!this.#allowed.get(upstream)?.(repository)) {
       throw new RegistryError('DENIED', { message: 'this cache does not serve that repository' })
     }
-    return { upstream, repository, namespace: ns }
+    const silent = isNeverAsked(upstream.config.tags, repository) && this.#silent.get(upstream)
+    return { upstream: silent || upstream, repository, namespace: ns }
   }
 
-  #find(host: string): Upstream | undefined {
+  /** Whose `match` it is. */
+  find(host: string): Upstream | undefined {
     return this.#byMatch.get(normalizeRegistry(host))
   }
 }
@@ -66,6 +74,16 @@ export class Upstreams {
 function officialName(upstream: Upstream, path: string): string {
   const isHub = upstream.config.match.includes('docker.io')
   return isHub && !path.includes('/') ? `library/${path}` : path
+}
+
+/** Whether every tag of the repository is under `Never`: then so are its digests, blobs and lists. */
+function isNeverAsked(rules: readonly TagRule[], repository: Repository): boolean {
+  for (const { match, repository: pattern, pullPolicy } of rules) {
+    if (pattern !== '**' && !picomatch.isMatch(repository, pattern, { dot: true })) continue
+    if (pullPolicy !== 'Never') return false
+    if (/^\*+$/.test(match)) return true
+  }
+  return false
 }
 
 function policyOf({ repositories }: UpstreamConfig): (repository: string) => boolean {

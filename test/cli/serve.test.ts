@@ -9,17 +9,11 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-import type { Digest } from '../../src/oci/digest.ts'
-import { Barrier } from '../support/barrier.ts'
-import { FaultRegistry } from '../support/fault-registry.ts'
-import { stall } from '../support/faults.ts'
-import { open, readResponse, send } from '../support/http-client.ts'
-import { buildImage } from '../support/images.ts'
-import { type RunningLarder, startLarder } from '../support/larder.ts'
+import { send } from '../support/http-client.ts'
+import { startLarder } from '../support/larder.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-const MIB = 1024 * 1024
 
 interface Ended {
   readonly code: number
@@ -85,63 +79,12 @@ function UPSTREAM(url: string) {
   return { name: 'reg.test', url, default: true, access: 'public' }
 }
 
-/** A download that is stalled in its middle, and the client that waits for it. */
-async function startStalled() {
-  const registry = await new FaultRegistry().start()
-  const image = buildImage({ seed: 'drain', layers: [3 * MIB] })
-  registry.add('team/app', image, 'v1')
-  const layer = image.blobs.entries().find(([, bytes]) => bytes.length >= 3 * MIB)
-  assert.ok(layer)
-  const [digest, bytes]: readonly [Digest, Buffer] = layer
-  const barrier = new Barrier()
-  registry.script({ path: /\/blobs\// }, stall(2 * MIB, barrier), { times: 1 })
-  const larder = await startLarder({ upstreams: [UPSTREAM(registry.origin)] })
-  const answer = await open(larder.url, `/v2/team/app/blobs/${digest}`)
-  const reading = readResponse(answer)
-  await barrier.arrived()
-  return { registry, larder, barrier, bytes, reading }
-}
-
-async function until(larder: RunningLarder, msg: string): Promise<void> {
-  while (!larder.logs().some((line) => line['msg'] === msg)) {
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}
-
-test('SIGTERM lets a pull under way end, takes no new connections, and exits 0', async () => {
-  const { registry, larder, barrier, bytes, reading } = await startStalled()
-  const closing = larder.close()
-  await until(larder, 'draining')
-  await assert.rejects(send(larder.url, '/v2/'), { code: 'ECONNREFUSED' })
-  const ready = await send(larder.adminUrl, '/readyz')
-  assert.equal(ready.status, 503)
-  barrier.release()
-  const got = await reading
-  assert.equal(got.complete, true)
-  assert.ok(got.body.equals(bytes))
-  assert.equal(await closing, 0)
-  await registry.close()
-})
-
-test('a second SIGTERM cuts what is under way: never a short body that looks whole', async () => {
-  const { registry, larder, barrier, reading } = await startStalled()
-  const closing = larder.close()
-  await until(larder, 'draining')
-  process.kill(larder.pid, 'SIGTERM')
-  const got = await reading
-  assert.equal(got.complete, false)
-  assert.equal(await closing, 0)
-  barrier.release()
-  await registry.close()
-})
-
 test('what is not configured is told to the log, and not to the caller', async () => {
   await using larder = await startLarder({ upstreams: [UPSTREAM('http://127.0.0.1:1')] })
   const got = await send(larder.url, '/v2/a/b/manifests/v1?ns=elsewhere.example')
   assert.equal(got.status, 404)
   assert.doesNotMatch(got.body.toString(), /reg\.test/)
-  await until(larder, 'no such registry is configured')
-  const line = larder.logs().find((one) => one['configured'] !== undefined)
+  const [line] = await larder.logged('no such registry is configured')
   assert.deepEqual(line?.['configured'], ['reg.test'])
   assert.equal(line?.['ns'], 'elsewhere.example')
 })

@@ -115,7 +115,7 @@ test('a registry that stays away ends a pull in time; the next goes on where tha
     await network.cut('firewalled')
     try {
       const [, brokenMs] = await broken
-      assert.ok(brokenMs < 20_000, `it took ${brokenMs} ms`)
+      assert.ok(brokenMs < 45_000, `it took ${brokenMs} ms`)
     } finally {
       await network.mend()
     }

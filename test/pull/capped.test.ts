@@ -11,10 +11,9 @@ import type { Content } from '../../src/pull/content.ts'
 import { Epochs } from '../../src/pull/epochs.ts'
 import { Negatives } from '../../src/pull/negatives.ts'
 import type { Pull } from '../../src/pull/pull.ts'
-import { ChunkCache } from '../../src/store/chunks.ts'
 import { NoRoomError } from '../../src/store/errors.ts'
-import { BlobShelves } from '../../src/store/shelves.ts'
 import { type CappedSite, layerOf, openCappedSite } from '../store/capped-site.ts'
+import { integrityOf } from '../store/integrity-site.ts'
 import { StubRegistry } from './stub-registry.ts'
 
 const MIB = 1024 * 1024
@@ -24,8 +23,8 @@ const REPOSITORY = parseRepository('acme/app')
 async function openCapped(cap: number) {
   const site = await openCappedSite({ cap })
   const registry = new StubRegistry()
-  const { leases, catalog, blobs } = site
-  const shelves = new BlobShelves({ blobs, leases, chunks: new ChunkCache({ maxBytes: 0 }) })
+  const { catalog, blobs } = site
+  const { shelves } = integrityOf(site, { maxBytes: 0 })
   const refusals: unknown[] = []
   const nothing = () => undefined
   const pulls = new Blobs({
@@ -40,9 +39,11 @@ async function openCapped(cap: number) {
       fetched: nothing,
       resumed: nothing,
       mismatched: nothing,
+      broken: nothing,
       storeFailed: (_operation, error) => void refusals.push(error),
     },
     now: () => site.time.now,
+    elapsed: () => performance.now(),
   })
   const pull: Pull = {
     upstream: { config: { tags: [] } as unknown as UpstreamConfig, registry },

@@ -30,7 +30,7 @@ export interface TestFlight<Disk extends Ingest | undefined = FakeIngest> {
   readonly ingest: Disk
   /** What the disk refused. */
   readonly refusals: unknown[]
-  readonly events: { fetched: number; resumed: number; mismatched: number }
+  readonly events: { fetched: number; resumed: number; mismatched: number; broken: number }
   /** The pauses between attempts, in milliseconds: none was waited. */
   readonly delays: readonly number[]
 }
@@ -58,7 +58,7 @@ export function departInto<Disk extends Ingest | undefined>(
   const source = new ScriptedSource(...list)
   const refusals: unknown[] = []
   const delays: number[] = []
-  const events = { fetched: 0, resumed: 0, mismatched: 0 }
+  const events = { fetched: 0, resumed: 0, mismatched: 0, broken: 0 }
   const flight = new Flight({
     digest,
     upstream: 'test',
@@ -77,6 +77,9 @@ export function departInto<Disk extends Ingest | undefined>(
       },
       resumed: () => {
         events.resumed++
+      },
+      broken: () => {
+        events.broken++
       },
       mismatched: () => {
         events.mismatched++

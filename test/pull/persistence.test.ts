@@ -19,9 +19,31 @@ function create(patienceMs?: number) {
   return { time, persistence: new Persistence(options) }
 }
 
-test('attempts of no use are given more and more time, and the fourth in a row is the last', () => {
+test('attempts of no use are given more and more time', () => {
   const { persistence } = create()
-  const delays = Array.from({ length: 4 }, () => persistence.delayAfter(RESET, false))
+  const delays = Array.from({ length: 8 }, () => persistence.delayAfter(RESET, false))
+  assert.deepEqual(delays, [200, 400, 800, 1600, 3200, 5000, 5000, 5000])
+})
+
+test('a registry that refuses at once has half a minute to be back', () => {
+  const { persistence, time } = create()
+  let attempts = 0
+  for (; ; attempts++) {
+    const delayMs = persistence.delayAfter(RESET, false)
+    if (delayMs === undefined) break
+    time.now += delayMs
+  }
+  assert.ok(time.now >= 30_000 && time.now <= 36_000, `${time.now} ms`)
+  assert.equal(attempts, 10)
+})
+
+test('after attempts that took their time, the fourth in a row is the last', () => {
+  const { persistence, time } = create()
+  const delays = Array.from({ length: 4 }, () => {
+    const delayMs = persistence.delayAfter(RESET, false)
+    time.now += 60_000
+    return delayMs
+  })
   assert.deepEqual(delays, [200, 400, 800, undefined])
 })
 

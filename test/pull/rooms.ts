@@ -94,7 +94,13 @@ export async function openRooms({
     },
     remember: nothing,
   }
-  const events = { used: nothing, fetched: nothing, resumed: nothing, mismatched: nothing }
+  const events = {
+    used: nothing,
+    fetched: nothing,
+    resumed: nothing,
+    mismatched: nothing,
+    broken: nothing,
+  }
   const logger = createLogger({ level: 'silent', format: 'json' })
   const rooms: Rooms = {
     registry,
@@ -123,6 +129,7 @@ export async function openRooms({
       catalog,
       negatives,
       epochs,
+      elapsed: () => performance.now(),
       logger,
       events: { ...events, storeFailed: onStoreFailed },
       now,

@@ -146,6 +146,23 @@ test('after a refusal, with nobody left, the download is abandoned', async () =>
   await window.abandon(true)
 })
 
+test('a disk that refuses at once does not cost the first reader its first bytes', async () => {
+  const { bytes, window } = open(40 * MIB, { fails: { append: 1 } })
+  let isFed = false
+  const feeding = feed(window, bytes).then(() => {
+    isFed = true
+  })
+  for (let i = 0; i < 200; i++) await setImmediate()
+  assert.equal(isFed, false, 'memory stays bounded')
+  const follower = window.follow(0)
+  assert.ok((await window.read(0, MIB)).equals(bytes.subarray(0, MIB)))
+  while (!isFed) {
+    follower.advance(window.received - follower.position)
+    await setImmediate()
+  }
+  await feeding
+})
+
 test('bytes that are neither in memory nor on disk are an error, not an empty piece', async () => {
   const { bytes, window } = open(15 * MIB, { fails: { append: 2 } })
   await feed(window, bytes, MIB)

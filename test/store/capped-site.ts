@@ -1,26 +1,18 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 
+import { keepStore } from '../../src/app/upkeep.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { type Child, MAX_MANIFEST_BYTES } from '../../src/oci/manifest.ts'
 import { OCI_INDEX, OCI_MANIFEST } from '../../src/oci/media-types.ts'
 import { parseRepository, type Tag } from '../../src/oci/reference.ts'
-import { Admission } from '../../src/store/admission.ts'
 import { FileBlobs } from '../../src/store/blobs.ts'
-import { CappedBlobs } from '../../src/store/capped.ts'
 import { SqliteCatalog } from '../../src/store/catalog.ts'
 import { openDatabase } from '../../src/store/database.ts'
-import { Eviction } from '../../src/store/eviction.ts'
 import type { FailAt } from '../../src/store/failpoints.ts'
-import { Garbage } from '../../src/store/gc.ts'
-import { Leases } from '../../src/store/leases.ts'
-import { Leftovers } from '../../src/store/leftovers.ts'
 import type { Place } from '../../src/store/ports.ts'
-import { Purge } from '../../src/store/purge.ts'
-import { type Disk, Quota, type StorageLimits } from '../../src/store/quota.ts'
-import { type EvictionReason, Removal } from '../../src/store/removal.ts'
-import { Turns } from '../../src/store/turns.ts'
-import { Upkeep } from '../../src/store/upkeep.ts'
+import type { Disk, StorageLimits } from '../../src/store/quota.ts'
+import type { EvictionReason } from '../../src/store/removal.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 
 export const HOUR = 3_600_000
@@ -37,7 +29,7 @@ export interface CappedSiteOptions {
   readonly path?: string
 }
 
-export interface Eviction_ {
+export interface EvictionEvent {
   readonly reason: EvictionReason
   readonly contents: number
   readonly bytes: number
@@ -60,51 +52,34 @@ export async function openCappedSite(options: CappedSiteOptions) {
   const files = await FileBlobs.open({ path, now, ...failAt })
   const { database } = openDatabase(join(path, 'larder.db'))
   const catalog = new SqliteCatalog(database, options.failAt)
-  const { retention: rows, retention, selection } = catalog
   const pins = new Set<Digest>()
   const protection = { isProtected: (digest: Digest) => pins.has(digest) }
-  const evictions: Eviction_[] = []
+  const evictions: EvictionEvent[] = []
   const removed: Digest[] = []
   const failures: string[] = []
-  const leases = new Leases({ elapsed })
-  const turns = new Turns()
-  const quota = new Quota({
-    path,
-    rows,
-    settings: () => settings.value,
-    measure: async () => disk.value,
-    elapsed,
-  })
-  quota.seed(await files.listParts())
   const events = {
     evicted: (reason: EvictionReason, contents: number, bytes: number) =>
       void evictions.push({ reason, contents, bytes }),
     removed: (digests: readonly Digest[]) => void removed.push(...digests),
     storeFailed: (operation: string) => void failures.push(operation),
   }
-  const removal = new Removal({ rows, blobs: files, quota, leases, events, ...failAt })
-  const flushUses = async () => {}
-  const common = { rows, quota, removal, leases, protection, turns, flushUses, now }
-  const eviction = new Eviction(common)
-  const ready = options.ready ?? Promise.resolve()
-  const onError = (error: unknown) => void failures.push(String(error))
-  const admission = new Admission({ quota, eviction, ready, onError, elapsed })
-  const blobs = new CappedBlobs({ blobs: files, quota, admission, removal, leases })
-  const leftovers = new Leftovers({ blobs: files, retention, selection, quota, leases, now })
-  const garbage = new Garbage({ ...common, retention, selection, leftovers, ready })
-  const purge = new Purge({ ...common, retention, selection, eviction })
-  const upkeep = new Upkeep({
-    eviction,
-    admission,
-    leftovers,
+  const kept = await keepStore({
+    path,
+    files,
+    catalog,
     settings: () => settings.value,
-    ready,
+    protection,
+    events,
+    flushUses: async () => {},
+    ready: options.ready ?? Promise.resolve(),
     now,
-    onError,
+    elapsed,
+    onError: (error) => void failures.push(String(error)),
+    measure: async () => disk.value,
+    ...failAt,
   })
   const close = async () => {
-    await upkeep.stop()
-    await admission.idle()
+    await kept.stop()
     await catalog.close()
   }
   return {
@@ -119,16 +94,7 @@ export async function openCappedSite(options: CappedSiteOptions) {
     evictions,
     removed,
     failures,
-    leases,
-    quota,
-    removal,
-    eviction,
-    admission,
-    blobs,
-    garbage,
-    leftovers,
-    purge,
-    upkeep,
+    ...kept,
     close,
     async [Symbol.asyncDispose]() {
       await close()

@@ -84,7 +84,7 @@ async function assertComplete({ catalog, rebuilt }: OpenedCatalog): Promise<void
   const { tags: _, ...totals } = await catalog.totals()
   assert.deepEqual(totals, TOTALS)
   for (const bytes of ALL) {
-    assert.deepEqual(await catalog.getBlob(digestOf(bytes)), { size: bytes.length })
+    assert.equal((await catalog.getBlob(digestOf(bytes)))?.size, bytes.length)
   }
   assert.deepEqual(await catalog.findManifest(digestOf(MANIFEST)), {
     ...named(MANIFEST),
@@ -308,7 +308,7 @@ test('a row without a file is dropped, a file without a row is added, the rest s
   const { catalog } = opened
   assert.equal(await catalog.getBlob(digestOf(LAYER)), undefined)
   assert.equal(await catalog.getBlob(digestOf(CONFIG)), undefined)
-  assert.deepEqual(await catalog.getBlob(digestOf(added)), { size: added.length })
+  assert.equal((await catalog.getBlob(digestOf(added)))?.size, added.length)
   assert.ok(await catalog.getBlob(digestOf(MANIFEST)))
   assert.deepEqual(opened.lines, [
     {

@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { type Digest, digestOf, encodedOf } from '../../src/oci/digest.ts'
 import type { Tag } from '../../src/oci/reference.ts'
 import { PinnedError } from '../../src/store/errors.ts'
-import type { Selection } from '../../src/store/purge.ts'
+import type { Selection } from '../../src/store/selection.ts'
 import {
   type CappedSite,
   DAY,

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { digestOf } from '../../src/oci/digest.ts'
-import { ChunkCache } from '../../src/store/chunks.ts'
 import { Leases } from '../../src/store/leases.ts'
-import { BlobShelves } from '../../src/store/shelves.ts'
 import { layerOf, openCappedSite } from './capped-site.ts'
+import { integrityOf } from './integrity-site.ts'
 
 const BYTES = layerOf('layer', 3 * 1024 * 1024)
 const DIGEST = digestOf(BYTES)
@@ -13,15 +12,15 @@ const DIGEST = digestOf(BYTES)
 async function openShelves() {
   const site = await openCappedSite({ cap: 10 * BYTES.length })
   await site.files.put(DIGEST, BYTES)
-  const { leases, files: blobs } = site
-  const shelves = new BlobShelves({ blobs, leases, chunks: new ChunkCache({ maxBytes: 0 }) })
+  const { leases } = site
+  const { shelves } = integrityOf(site, { maxBytes: 0 })
   return { site, leases, shelves }
 }
 
 test('stored content is in use from its opening to the end of its reading', async () => {
   const { site, leases, shelves } = await openShelves()
   await using _ = site
-  const content = await shelves.open(DIGEST)
+  const content = await shelves.open(DIGEST, undefined)
   assert.ok(content !== undefined)
   assert.ok(leases.has(DIGEST), 'opened')
   const received: Buffer[] = []
@@ -36,7 +35,7 @@ test('stored content is in use from its opening to the end of its reading', asyn
 test('a reading that is broken off is over', async () => {
   const { site, leases, shelves } = await openShelves()
   await using _ = site
-  const reading = (await shelves.open(DIGEST))?.read({ start: 0, end: BYTES.length - 1 })
+  const reading = (await shelves.open(DIGEST, undefined))?.read({ start: 0, end: BYTES.length - 1 })
   await reading?.next()
   assert.ok(leases.has(DIGEST))
   await reading?.return()
@@ -46,7 +45,7 @@ test('a reading that is broken off is over', async () => {
 test('what is opened and never read is in use for a moment only', async () => {
   const { site, leases, shelves } = await openShelves()
   await using _ = site
-  await shelves.open(DIGEST)
+  await shelves.open(DIGEST, undefined)
   site.time.elapsed += 9_000
   assert.ok(leases.has(DIGEST))
   site.time.elapsed += 2_000
@@ -57,7 +56,7 @@ test('what is not here is not in use', async () => {
   const { site, leases, shelves } = await openShelves()
   await using _ = site
   const absent = digestOf(Buffer.from('absent'))
-  assert.equal(await shelves.open(absent), undefined)
+  assert.equal(await shelves.open(absent, undefined), undefined)
   assert.equal(leases.has(absent), false)
 })
 

@@ -2,7 +2,7 @@ import type { Database, Statement } from 'better-sqlite3'
 
 import type { Digest } from '../../oci/digest.ts'
 import type { Child } from '../../oci/manifest.ts'
-import type { Member } from '../ports.ts'
+import type { Member, Place } from '../ports.ts'
 
 interface MemberKey {
   readonly repositoryId: number
@@ -15,11 +15,17 @@ interface MemberRow {
   readonly proven: 0 | 1
 }
 
+/** A place that has it, or lists it, as that kind. */
+export interface MemberPlace extends Place {
+  readonly kind: Child['kind']
+}
+
 /** Rows of `members`: what each repository is known to have. */
 export class MemberRows {
   readonly #upsert: Statement<[MemberKey & { readonly size: number; readonly confirmed: 0 | 1 }]>
   readonly #select: Statement<[MemberKey], MemberRow>
   readonly #delete: Statement<[MemberKey]>
+  readonly #placesOf: Statement<[{ readonly digest: Digest; readonly limit: number }], MemberPlace>
 
   constructor(database: Database) {
     // Neither a size that is known nor a confirmation is given up for none.
@@ -44,6 +50,14 @@ export class MemberRows {
        from members ${where}`,
     )
     this.#delete = database.prepare(`delete from members ${where}`)
+    this.#placesOf = database.prepare(
+      `select upstreams.name as upstream, repositories.name as repository, kind
+       from members
+         join repositories on repositories.id = members.repository_id
+         join upstreams on upstreams.id = repositories.upstream_id
+       where digest = :digest
+       order by confirmed desc, repository_id, kind limit :limit`,
+    )
   }
 
   /** The registry has given or confirmed it there. */
@@ -59,6 +73,11 @@ export class MemberRows {
   get(key: MemberKey): Member | undefined {
     const row = this.#select.get(key)
     return row && { size: row.size, isProven: row.proven === 1 }
+  }
+
+  /** At most `limit`; first those whose registry has given or confirmed it. */
+  placesOf(digest: Digest, limit: number): MemberPlace[] {
+    return this.#placesOf.all({ digest, limit })
   }
 
   delete(key: MemberKey): void {

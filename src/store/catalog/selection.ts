@@ -37,6 +37,7 @@ export class SelectionRows {
   readonly #tags: Statement<[InPlace & Page], TagRow>
   readonly #members: Statement<[InPlace & Page], Digest>
   readonly #tagsOf: Statement<[{ readonly digest: Digest }], TagRow>
+  readonly #nameOf: Statement<[{ readonly digest: Digest }], string>
   readonly #placesOf: Statement<[{ readonly digest: Digest }], number>
   readonly #deleteTag: Statement<[Omit<TagRow, 'digest'>]>
   readonly #deleteMember: Statement<[InPlace & { readonly digest: Digest }]>
@@ -55,6 +56,15 @@ export class SelectionRows {
       `${tag} where repository_id = :repositoryId and tag > :after order by tag limit :limit`,
     )
     this.#tagsOf = database.prepare(`${tag} where digest = :digest`)
+    this.#nameOf = database
+      .prepare<[{ readonly digest: Digest }], string>(
+        `select upstreams.name || '/' || repositories.name || ':' || tags.tag
+         from tags
+         join repositories on repositories.id = tags.repository_id
+         join upstreams on upstreams.id = repositories.upstream_id
+         where tags.digest = :digest order by tags.checked_at desc limit 1`,
+      )
+      .pluck()
     this.#members = database
       .prepare<[InPlace & Page], Digest>(
         `select members.digest from members join blobs on blobs.digest = members.digest
@@ -104,6 +114,11 @@ export class SelectionRows {
   /** In every place. */
   tagsOf(digest: Digest): TagRow[] {
     return this.#tagsOf.all({ digest })
+  }
+
+  /** The newest of its tags, as `<upstream>/<repository>:<tag>`. */
+  nameOf(digest: Digest): string | undefined {
+    return this.#nameOf.get({ digest })
   }
 
   /** Ids of the repositories whose registry has given or confirmed it there. */

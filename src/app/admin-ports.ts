@@ -1,0 +1,149 @@
+import { AdminError } from '../admin/errors.ts'
+import type { AdminPorts, Pin, Pins, Removal, Removed, StorageReport } from '../admin/ports.ts'
+import { formatReference } from '../oci/reference.ts'
+import { PinnedError } from '../store/errors.ts'
+import { InvalidPinError, NotHereError, nameOf, type Pin as StoredPin } from '../store/pin.ts'
+import type { RemovalReport } from '../store/removal-report.ts'
+import type { Selection } from '../store/selection.ts'
+import type { Upstreams } from '../upstream/routing.ts'
+import type { Reloading } from './reload.ts'
+import type { Store } from './store.ts'
+
+/** What would go next is shown up to here. */
+const MAX_NEXT = 20
+
+export interface AdminPortsParts {
+  readonly store: Store
+  /** As they are configured now. */
+  readonly upstreams: () => Upstreams
+  readonly reloading: Reloading
+}
+
+/** What the admin API asks for, in terms of the rooms that have it. */
+export function createAdminPorts({ store, upstreams, reloading }: AdminPortsParts): AdminPorts {
+  return {
+    names: {
+      find: (registry) => upstreams().find(registry)?.config.name,
+      all: () => upstreams().names,
+    },
+    reloading,
+    pins: pinsOf(store),
+    removal: removalOf(store),
+    verification: store.integrity.verification,
+    storage: { read: () => readStorage(store) },
+  }
+}
+
+function pinsOf({ pins, kept, clock }: Store): Pins {
+  return {
+    async pin({ target, follows, expiresInMs }) {
+      const expiresAt = expiresInMs === undefined ? undefined : clock.now() + expiresInMs
+      const request =
+        target.kind === 'pattern'
+          ? { pattern: target.pattern, expiresAt }
+          : { place: target, reference: target.reference, follows, expiresAt }
+      try {
+        return shownPin(await pins.pin(request))
+      } catch (error) {
+        if (error instanceof NotHereError) return undefined
+        if (!(error instanceof InvalidPinError)) throw error
+        throw new AdminError('INVALID', { message: error.message, cause: error })
+      }
+    },
+    async unpin(target) {
+      const selector =
+        target.kind === 'pattern'
+          ? { reference: target.pattern }
+          : { ...target, reference: formatReference(target.reference) }
+      const gone = await pins.unpin(selector)
+      kept.eviction.lookAgain()
+      return gone.length
+    },
+    list: async () => pins.list().map(shownPin).sort(byName),
+  }
+}
+
+function byName(one: Pin, other: Pin): number {
+  return one.name < other.name ? -1 : one.name > other.name ? 1 : 0
+}
+
+function shownPin(pin: StoredPin): Pin {
+  const { kind, owner, createdAt, expiresAt } = pin
+  const common = { kind, owner, createdAt, expiresAt }
+  return pin.kind === 'pattern'
+    ? { ...common, name: pin.pattern, digest: undefined, follows: true }
+    : { ...common, name: nameOf(pin, pin.reference), digest: pin.digest, follows: pin.follows }
+}
+
+function removalOf({ kept, pins }: Store): Removal {
+  return {
+    async purge(selection, { dryRun, force }) {
+      const wanted: Selection =
+        selection.kind === 'pattern' ? { kind: 'pattern', glob: selection.pattern } : selection
+      try {
+        if (force && !dryRun) await unpinSelected(pins, wanted)
+        return shownRemoval(await kept.purge.run(wanted, { dryRun, force }))
+      } catch (error) {
+        if (!(error instanceof PinnedError)) throw error
+        return { ...NOTHING, kept: { pinned: 1, inUse: 0 } }
+      }
+    },
+    async gc({ dryRun, olderThanMs: unusedForMs }) {
+      const age = unusedForMs === undefined ? {} : { unusedForMs }
+      const report = await kept.garbage.collect({ dryRun, ...age })
+      return { ...shownRemoval(report), files: report.files }
+    },
+  }
+}
+
+const NOTHING: Removed = {
+  tags: 0,
+  manifests: 0,
+  blobs: 0,
+  bytes: 0,
+  kept: { pinned: 0, inUse: 0 },
+  items: [],
+}
+
+/** What is to go for certain is pinned no more: its pin's file would bring it back. */
+async function unpinSelected(pins: Store['pins'], selection: Selection): Promise<void> {
+  if (selection.kind === 'reference') {
+    const { upstream, repository } = selection
+    const reference = formatReference(selection.reference)
+    await pins.unpin({ upstream, repository, reference, includesMatches: true })
+  }
+  if (selection.kind === 'upstream') {
+    await pins.unpin({ upstream: selection.upstream, includesMatches: true })
+  }
+  if (selection.kind === 'pattern') await pins.unpin({ reference: selection.glob })
+}
+
+function shownRemoval({ removed, items }: RemovalReport): Removed {
+  return { ...removed, items }
+}
+
+async function readStorage(store: Store): Promise<StorageReport> {
+  const { catalog, kept, files, pins } = store
+  const totals = await catalog.totals()
+  const { quota, eviction } = kept
+  await quota.refresh()
+  const { pinnedBytes } = await pins.readings()
+  const parts = await files.listParts()
+  const { plan } = await eviction.preview({ bytes: 1 })
+  const { availableBytes } = await store.read()
+  return {
+    usedBytes: quota.usedBytes,
+    quotaBytes: quota.maxBytes,
+    availableBytes,
+    pinnedBytes,
+    blobs: totals.blobs,
+    manifests: totals.manifests,
+    tags: totals.tags,
+    parts: { count: parts.length, bytes: parts.reduce((sum, { size }) => sum + size, 0) },
+    next: plan.leaving.slice(0, MAX_NEXT).map(({ digest, size = 0 }) => ({
+      name: catalog.selection.nameOf(digest) ?? digest,
+      bytes: size,
+      lastUsedAt: catalog.retention.blob(digest)?.usedAt ?? 0,
+    })),
+  }
+}

@@ -1,0 +1,22 @@
+import type { Pull } from '../pull/pull.ts'
+import type { Refetch } from '../store/repair.ts'
+import type { Upstreams } from '../upstream/routing.ts'
+import type { PullRoom } from './pull.ts'
+
+/** Pulls what was lost from where it came from, as Larder itself, when no node needs the line. */
+export function createRefetch(upstreams: () => Upstreams, { manifests, blobs }: PullRoom): Refetch {
+  return async ({ upstream: name, repository, kind }, digest, signal) => {
+    const upstream = upstreams().all.find(({ config }) => config.name === name)
+    if (upstream === undefined) return false
+    const place = { upstream: name, repository }
+    const pull: Pull = { upstream, place, as: { kind: 'larder' }, urgency: 'background', signal }
+    if (kind === 'manifest') {
+      await manifests.get(pull, { kind: 'digest', digest })
+      return true
+    }
+    const { content } = await blobs.open(pull, digest)
+    const range = { start: 0, end: content.size - 1 }
+    for await (const _ of content.read(range, signal)) signal.throwIfAborted()
+    return true
+  }
+}
