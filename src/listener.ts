@@ -2,26 +2,48 @@ import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import {
   createServer as createHttpServer,
+  type IncomingMessage,
   type RequestListener,
   type Server,
   type ServerResponse,
 } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import type { Address, TlsFiles } from './config/config.ts'
+import {
+  type ConnectionEvents,
+  type ConnectionLimits,
+  Connections,
+} from './listener/connections.ts'
 
 /** stargz and containers-image ask for hundreds of ranges in one header. */
 const MAX_HEADER_BYTES = 64 * 1024
-const LIMITS = {
-  maxHeaderSize: MAX_HEADER_BYTES,
-  headersTimeout: 10_000,
-  requestTimeout: 0,
-  // Longer than the 30 s after which Go's clients drop an idle connection, so that it is not us who
-  // close one at the moment of its next use.
-  keepAliveTimeout: 60_000,
-} as const
+/** Whoever is told that a request was none has this long to read it before the connection is cut. */
+const LINGER_MS = 1_000
+
+/** Every wait for a client has an end; in milliseconds. */
+export interface ListenerLimits {
+  /** From a connection, or its next request, to the end of its headers; of a handshake too. */
+  readonly headersMs: number
+  /**
+   * Longer than the 30 s after which Go's clients drop an idle connection, so that it is not us who
+   * close one at the moment of its next use.
+   */
+  readonly keepAliveMs: number
+  /** A client that takes nothing of what waits for it for so long is let go. */
+  readonly stalledMs: number
+  /** How often it is looked whether headers are late. */
+  readonly lookMs: number
+}
+
+const LIMITS: ListenerLimits = {
+  headersMs: 10_000,
+  keepAliveMs: 60_000,
+  stalledMs: 60_000,
+  lookMs: 1_000,
+}
 /** Certificates are looked at this often: a mounted Secret changes by a rename nobody can watch. */
 const TLS_LOOK_MS = 10_000
 
@@ -29,6 +51,9 @@ export interface ListenerOptions {
   readonly address: Address
   readonly tls: TlsFiles | undefined
   readonly handler: RequestListener
+  readonly limits?: Partial<ListenerLimits>
+  readonly connections?: ConnectionLimits
+  readonly onConnections?: ConnectionEvents
   /** How often certificates are looked at, in milliseconds; default 10 s. */
   readonly tlsLookMs?: number
   /** Told when changed certificates cannot be used; the ones in use stay. */
@@ -39,31 +64,27 @@ export interface ListenerOptions {
 export class Listener {
   readonly #server: Server | HttpsServer
   readonly #options: ListenerOptions
+  readonly #limits: ListenerLimits
   readonly #answering = new WeakMap<Duplex, ServerResponse>()
   #tlsTimer: NodeJS.Timeout | undefined
 
   constructor(options: ListenerOptions) {
     this.#options = options
+    this.#limits = { ...LIMITS, ...options.limits }
     const { tls } = options
-    const handler: RequestListener = (request, response) => {
-      this.#answering.set(request.socket, response)
-      response.once('close', () => this.#answering.delete(request.socket))
-      options.handler(request, response)
-    }
+    const settings = settingsOf(this.#limits)
+    const handler: RequestListener = (request, response) => this.#answer(request, response)
     this.#server =
       tls === undefined
-        ? createHttpServer(LIMITS, handler)
-        : createHttpsServer({ ...LIMITS, ...readTls(tls) }, handler)
+        ? createHttpServer(settings, handler)
+        : createHttpsServer({ ...settings, ...readTls(tls) }, handler)
+    this.#server.timeout = this.#limits.stalledMs
+    this.#server.on('timeout', (socket) => this.#quiet(socket))
     // What is not HTTP never reaches a handler, and is told so all the same.
-    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      const mayAnswer = socket.writable && error.code !== 'ECONNRESET'
-      // While an answer is being sent, another would become a part of its body.
-      const isSent = this.#answering.get(socket)?.headersSent === true
-      if (mayAnswer && !isSent) socket.end(refusal(error.code))
-      else socket.destroy()
-    })
+    this.#server.on('clientError', (error, socket) => this.#refuse(error, socket))
     // Nothing that could be expected of a cache is done before the body is read.
     this.#server.on('checkExpectation', handler)
+    new Connections(this.#server, options.connections, options.onConnections)
   }
 
   /** @throws {Error} with `code` EADDRINUSE, EACCES, … */
@@ -103,6 +124,41 @@ export class Listener {
     this.#server.closeAllConnections()
   }
 
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request
+    this.#answering.set(socket, response)
+    response.once('close', () => this.#answering.delete(socket))
+    response.once('finish', () => {
+      if (request.complete) return
+      // It is answered, and still sends: a body that nobody wanted, perhaps without an end.
+      const cut = () => {
+        if (!request.complete) socket.destroy()
+      }
+      setTimeout(cut, this.#limits.headersMs).unref()
+    })
+    this.#options.handler(request, response)
+  }
+
+  /** Nothing has gone to and fro for a while: who was to act? */
+  #quiet(socket: Socket): void {
+    const isOurTurn = this.#answering.has(socket) && socket.writableLength === 0
+    if (isOurTurn) socket.setTimeout(this.#limits.stalledMs)
+    else socket.destroy()
+  }
+
+  #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const mayAnswer = socket.writable && error.code !== 'ECONNRESET'
+    // While an answer is being sent, another would become a part of its body.
+    const isSent = this.#answering.get(socket)?.headersSent === true
+    if (!mayAnswer || isSent) {
+      socket.destroy()
+      return
+    }
+    socket.end(refusal(error.code))
+    // To close at once what still sends would take the answer back.
+    setTimeout(() => socket.destroy(), LINGER_MS).unref()
+  }
+
   #watchTls(files: TlsFiles): void {
     let seen = stampOf(files)
     this.#tlsTimer = setInterval(() => {
@@ -116,6 +172,17 @@ export class Listener {
       }
     }, this.#options.tlsLookMs ?? TLS_LOOK_MS)
     this.#tlsTimer.unref()
+  }
+}
+
+function settingsOf({ headersMs, keepAliveMs, lookMs }: ListenerLimits) {
+  return {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: headersMs,
+    handshakeTimeout: headersMs,
+    requestTimeout: 0,
+    keepAliveTimeout: keepAliveMs,
+    connectionsCheckingInterval: lookMs,
   }
 }
 

@@ -50,6 +50,7 @@ const ERROR_REASONS = [
 ]
 const CIRCUIT_STATES: readonly CircuitState[] = ['closed', 'open', 'half_open']
 const AUTH_FAILURES = ['password', 'certificate', 'caller', 'limited'] as const
+const CONNECTION_REJECTIONS = ['total', 'address'] as const
 const STORE_OPERATIONS = [
   'blob',
   'catalog',
@@ -156,6 +157,12 @@ export class Metrics {
     'Since the registry last said what the tag means, of each tag that is answered',
     ['upstream', 'result'],
     TAG_AGE_SECONDS,
+  )
+  readonly #connections = this.#gauge('connections', 'Open connections of clients', [])
+  readonly #rejected = this.#counter(
+    'connections_rejected_total',
+    'Connections closed at once: too many in total, or of one address when there is little room',
+    ['reason'],
   )
   readonly #inFlight = this.#gauge('http_requests_in_flight', 'Requests being answered', [
     'handler',
@@ -326,6 +333,7 @@ export class Metrics {
       this.waiting({ upstream, count: 0 })
       for (const reason of ERROR_REASONS) this.#upstreamErrors.inc({ upstream, reason }, 0)
     }
+    for (const reason of CONNECTION_REJECTIONS) this.#rejected.inc({ reason }, 0)
     for (const kind of AUTH_FAILURES) this.#authFailures.inc({ kind }, 0)
     for (const result of CHECK_RESULTS) this.#integrity.inc({ result }, 0)
     for (const reason of EVICTION_REASONS) {
@@ -354,6 +362,14 @@ export class Metrics {
   /** Whether pulls are being answered. */
   get isBusy(): boolean {
     return this.#pullsInFlight > 0
+  }
+
+  connections(open: number): void {
+    this.#connections.set(open)
+  }
+
+  connectionRejected(reason: (typeof CONNECTION_REJECTIONS)[number]): void {
+    this.#rejected.inc({ reason })
   }
 
   httpStarted(handler: string): void {

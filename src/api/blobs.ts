@@ -4,8 +4,9 @@ import type { ServerResponse } from 'node:http'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { OCTET_STREAM } from '../oci/media-types.ts'
+import { BegunReading } from '../pull/begun.ts'
 import type { Blobs, PulledBlob } from '../pull/blobs.ts'
-import type { ByteRange, Content } from '../pull/content.ts'
+import type { ByteRange } from '../pull/content.ts'
 import type { Pull } from '../pull/pull.ts'
 import { ClientGoneError, writeBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
@@ -80,7 +81,8 @@ async function send(
   range: ByteRange,
 ): Promise<void> {
   const { response } = exchange
-  const pieces = await begun(pulled.content, range, signalOf(response))
+  // Until the first bytes are here, an error can still be said in an answer.
+  const pieces = await BegunReading.begin(pulled.content.read(range, signalOf(response)))
   response.setHeader('Content-Length', range.end - range.start + 1)
   response.writeHead(status)
   const isWhole = await writeBody(response, pieces, (bytes) =>
@@ -94,25 +96,6 @@ function signalOf(response: ServerResponse): AbortSignal {
   const gone = new AbortController()
   response.once('close', () => gone.abort(new ClientGoneError()))
   return gone.signal
-}
-
-/** Waits for the first bytes: until they are here, an error can still be said in an answer. */
-async function begun(
-  content: Content,
-  range: ByteRange,
-  signal: AbortSignal,
-): Promise<AsyncIterable<Uint8Array>> {
-  const reading = content.read(range, signal)
-  const first = await reading.next()
-  return (async function* () {
-    try {
-      if (first.done) return
-      yield first.value
-      yield* reading
-    } finally {
-      await reading.return()
-    }
-  })()
 }
 
 /** RFC 9110 §14.6: one part for each range, in their order. */
@@ -133,7 +116,7 @@ async function sendParts(
   const bodies = parts.reduce((sum, { start, end }) => sum + end - start + 1, 0)
   const length = heads.reduce((sum, one) => sum + one.length, bodies + tail.length)
   const signal = signalOf(response)
-  const first = await begun(content, parts[0] as ByteRange, signal)
+  const first = await BegunReading.begin(content.read(parts[0] as ByteRange, signal))
   response.setHeader('Content-Type', `multipart/byteranges; boundary=${boundary}`)
   response.setHeader('Content-Length', length)
   response.writeHead(206)

@@ -95,7 +95,12 @@ async function serve(options: ApiOptions, exchange: Exchange, route: Route): Pro
   const place = { upstream: config.name, repository: target.repository }
   const as = await options.gate.admit(caller, target.upstream, place, askedOf(route))
   exchange.whenPulled((outcome) => options.gate.proved(target.upstream, place, as, outcome))
-  await serveContent(options, exchange, { upstream: target.upstream, place, as }, route)
+  try {
+    await serveContent(options, exchange, { upstream: target.upstream, place, as }, route)
+  } catch (error) {
+    options.gate.refuted(target.upstream, place, as, error)
+    throw error
+  }
 }
 
 /** What is configured is for the operator to know: the caller is told only what is not. */

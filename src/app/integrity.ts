@@ -76,7 +76,7 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
   const refetch: Refetch = (source, digest, signal) => fetcher(source, digest, signal)
   const repair = new Repair({ blobs: files, catalog, refetch, onError })
   const common = { catalog, checker, recorder, ready }
-  const verification = new Verification({ ...common, repair })
+  const verification = new Verification({ ...common, blobs: files, repair })
   let scrub: Scrub | undefined
   return {
     shelves,

@@ -11,12 +11,13 @@ export function createRefetch(upstreams: () => Upstreams, { manifests, blobs }: 
     const place = { upstream: name, repository }
     const pull: Pull = { upstream, place, as: { kind: 'larder' }, urgency: 'background', signal }
     if (kind === 'manifest') {
-      await manifests.get(pull, { kind: 'digest', digest })
+      await manifests.restore(pull, digest)
       return true
     }
     const { content } = await blobs.open(pull, digest)
     const range = { start: 0, end: content.size - 1 }
     for await (const _ of content.read(range, signal)) signal.throwIfAborted()
+    await blobs.settled(digest)
     return true
   }
 }

@@ -52,7 +52,7 @@ export class Blobs {
     digest: Digest,
   ): Promise<{ readonly size: number | undefined; readonly outcome: Outcome }> {
     try {
-      const size = (await this.#statStored(digest))?.size
+      const size = (await this.#statStored(digest))?.size ?? (await this.#landingSize(digest))
       if (size !== undefined && (await this.#mayServe(pull, digest))) {
         return { size, outcome: { result: 'hit' } }
       }
@@ -87,6 +87,15 @@ export class Blobs {
     return this.#flights.counts()
   }
 
+  /**
+   * Resolves once the download of it that is under way, if there is one, is stored or given up: its
+   * readers have their last byte before the disk has.
+   */
+  async settled(digest: Digest): Promise<void> {
+    const flight = await this.#flights.get(digest)?.flight.catch(() => undefined)
+    await flight?.landed.catch(() => undefined)
+  }
+
   /** Ends all downloads. What has arrived stays on disk, to be resumed. */
   stop(): Promise<void> {
     return this.#flights.stop()
@@ -114,6 +123,12 @@ export class Blobs {
     events.used(digest)
     const outcome = { result: isProven ? 'hit' : 'revalidated' } as const
     return { content, source: 'cache', outcome }
+  }
+
+  /** All bytes have come and are right, but their file does not have its name yet. */
+  async #landingSize(digest: Digest): Promise<number | undefined> {
+    const flight = await this.#flights.get(digest)?.flight.catch(() => undefined)
+    return flight?.isVerified === true ? flight.size : undefined
   }
 
   /** A file of another size than was committed is damaged: it is put aside and fetched again. */

@@ -1,3 +1,4 @@
+import { BegunReading } from './begun.ts'
 import type { ByteRange, Content } from './content.ts'
 
 /**
@@ -19,23 +20,12 @@ export class HealingContent implements Content {
   }
 
   async *read(range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    const reading = this.#stored.read(range, signal)
-    let first: IteratorResult<Uint8Array, void> | undefined
+    let begun: BegunReading | undefined
     try {
-      first = await reading.next()
+      begun = await BegunReading.begin(this.#stored.read(range, signal))
     } catch (error) {
       if (signal?.aborted === true) throw error
     }
-    if (first === undefined) {
-      yield* (await this.#openAgain()).read(range, signal)
-      return
-    }
-    try {
-      if (first.done === true) return
-      yield first.value
-      yield* reading
-    } finally {
-      await reading.return()
-    }
+    yield* begun ?? (await this.#openAgain()).read(range, signal)
   }
 }

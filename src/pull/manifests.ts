@@ -55,6 +55,12 @@ export class Manifests {
     }
   }
 
+  /** Its file is damaged or gone: stores it again, from memory or as a pull does. */
+  async restore(pull: Pull, digest: Digest): Promise<void> {
+    if (await this.#options.shelf.restore(digest)) return
+    await this.get(pull, { kind: 'digest', digest })
+  }
+
   /** A push or a delete went through to the registry: what it changed is asked for again. */
   async forget(place: Place, reference: Reference): Promise<void> {
     const { shelf } = this.#options

@@ -123,6 +123,22 @@ export class Shelf {
     if (this.#isCurrent(place, epoch)) this.#tagged(place, tag, record)
   }
 
+  /**
+   * Its file is damaged or gone: stores it again from memory.
+   *
+   * @returns whether it was there
+   */
+  async restore(digest: Digest): Promise<boolean> {
+    const { blobs, catalog, now } = this.#options
+    for (const { digest: known, bytes } of this.#manifests.values()) {
+      if (known !== digest) continue
+      await blobs.put(digest, bytes)
+      await catalog.putBlob(digest, bytes.length, now())
+      return true
+    }
+    return false
+  }
+
   /** They have left the store: what was served from memory would outlive what it lists. */
   drop(digests: ReadonlySet<Digest>): void {
     for (const memory of [this.#manifests, this.#tags]) {

@@ -39,6 +39,8 @@ export interface Part {
 
 /** Damaged bytes that were put aside. */
 export interface Quarantined {
+  /** What it should have been. */
+  readonly digest: Digest
   /** Of its file. */
   readonly name: string
   readonly size: number
@@ -57,7 +59,7 @@ export interface StoredFile {
 const ALGORITHMS: readonly Algorithm[] = ['sha256', 'sha512']
 const PART = '.part'
 /** `<hex>.<epoch ms>` */
-const QUARANTINED = /^[0-9a-f]+\.(\d+)$/
+const QUARANTINED = /^([0-9a-f]+)\.(\d+)$/
 /** How many files `scan` looks at together. */
 const SCAN_BATCH = 64
 
@@ -189,9 +191,11 @@ export class FileBlobs implements BlobStore {
   async listQuarantined(): Promise<readonly Quarantined[]> {
     const found: Quarantined[] = []
     for (const name of await readdir(this.#quarantine)) {
-      const at = Number(QUARANTINED.exec(name)?.[1])
+      const [, hex = '', at] = QUARANTINED.exec(name) ?? []
+      const digest = digestOfHex(hex)
+      if (digest === undefined) continue
       const stats = await present(lstat(join(this.#quarantine, name)))
-      if (stats?.isFile() && !Number.isNaN(at)) found.push({ name, size: stats.size, at })
+      if (stats?.isFile()) found.push({ digest, name, size: stats.size, at: Number(at) })
     }
     return found.sort((one, other) => one.at - other.at)
   }
@@ -280,7 +284,10 @@ async function writeFile(path: string, bytes: Uint8Array, failAt: FailAt): Promi
 
 function digestOfPart(name: string): Digest | undefined {
   if (!name.endsWith(PART)) return undefined
-  const hex = name.slice(0, -PART.length)
+  return digestOfHex(name.slice(0, -PART.length))
+}
+
+function digestOfHex(hex: string): Digest | undefined {
   const digest = `${hex.length === 64 ? 'sha256' : 'sha512'}:${hex}`
   return isDigest(digest) ? digest : undefined
 }

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 
 import type { Digest } from '../oci/digest.ts'
+import { Loans } from './loans.ts'
 
 /** The unit in which blobs are read and kept: large enough that the promises of a read cost nothing. */
 export const CHUNK_BYTES = 1024 * 1024
@@ -26,6 +27,8 @@ interface Slot {
  */
 export class ChunkCache {
   readonly maxBytes: number
+  /** What readers hold besides. */
+  readonly loans = new Loans()
   readonly #slots = new Map<Digest, Map<number, Slot>>()
   readonly #buffers: LRUCache<Slot, Buffer>
 
@@ -34,7 +37,8 @@ export class ChunkCache {
     this.#buffers = new LRUCache({
       maxSize: Math.max(1, maxBytes),
       sizeCalculation: (buffer) => Math.max(buffer.byteLength, MIN_COST_BYTES),
-      dispose: (_buffer, slot, reason) => {
+      dispose: (buffer, slot, reason) => {
+        this.loans.uncached(buffer)
         if (reason !== 'set') this.#forget(slot)
       },
     })
@@ -75,6 +79,7 @@ export class ChunkCache {
   }
 
   async #load(slot: Slot, load: () => Promise<Buffer>): Promise<Buffer> {
+    const loaded = this.loans.reserve(CHUNK_BYTES)
     try {
       const buffer = await load()
       slot.loading = undefined
@@ -84,14 +89,18 @@ export class ChunkCache {
       slot.loading = undefined
       if (!this.#buffers.has(slot)) this.#forget(slot) // it may have been put meanwhile
       throw error
+    } finally {
+      loaded()
     }
   }
 
   #keep(slot: Slot, buffer: Buffer): void {
     // A small view would keep the whole of the memory behind it.
     const isSmallView = buffer.byteLength * 2 < buffer.buffer.byteLength
-    this.#buffers.set(slot, isSmallView ? copyOf(buffer) : buffer)
-    if (!this.#buffers.has(slot)) this.#forget(slot) // larger than the whole cache
+    const kept = isSmallView ? copyOf(buffer) : buffer
+    this.#buffers.set(slot, kept)
+    if (this.#buffers.has(slot)) this.loans.cached(kept)
+    else this.#forget(slot) // larger than the whole cache
   }
 
   #slotOf(digest: Digest, index: number): Slot {

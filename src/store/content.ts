@@ -16,6 +16,12 @@ interface Range {
   readonly end: number
 }
 
+/** Bytes in memory for one reader, until it ends. */
+interface Loan {
+  readonly bytes: Buffer | Promise<Buffer>
+  end(): void
+}
+
 /** Asked before each chunk is read and before it is given out: it throws to end the reading. */
 export type StopSignal = Pick<AbortSignal, 'throwIfAborted'>
 
@@ -38,7 +44,8 @@ export class StoredContent {
 
   /**
    * Yields the bytes of `range` in buffers that are shared and must not be written to. While the
-   * consumer is busy with one, the next is read, and no more.
+   * consumer is busy with one, the next is read, and no more; where readers hold much memory already,
+   * pieces are smaller, and none is read ahead.
    */
   async *read(range: Range, signal?: StopSignal): AsyncGenerator<Buffer, void, undefined> {
     const { start, end } = range
@@ -49,43 +56,88 @@ export class StoredContent {
     const last = Math.floor(end / CHUNK_BYTES)
     const held = first === last ? this.#cache.peek(this.#digest, first) : undefined
     if (held !== undefined) {
-      yield partOf(held, first, range)
+      const end = this.#cache.loans.lend(held)
+      try {
+        yield partOf(held, first, range)
+      } finally {
+        end()
+      }
       return
     }
-    // Opened even if much of it is in memory: what is open can be read to its end, whatever is
-    // deleted or dropped from memory meanwhile.
+    yield* this.#readOpened(range, signal)
+  }
+
+  /** From a file that is open: that can be read to its end, whatever is deleted meanwhile. */
+  async *#readOpened(range: Range, signal: StopSignal | undefined): AsyncGenerator<Buffer> {
+    const { loans } = this.#cache
     const blob = await this.#open()
+    let loan: Loan | undefined
+    let ahead: Loan | undefined
     try {
       signal?.throwIfAborted()
-      let next = this.#load(blob, first, range)
-      for (let index = first; index <= last; index++) {
-        const chunk = next instanceof Promise ? await next : next
+      for (let at = range.start; at <= range.end; ) {
+        loan = ahead ?? this.#load(blob, { start: at, end: range.end })
+        ahead = undefined
+        const piece = loan.bytes instanceof Promise ? await loan.bytes : loan.bytes
         signal?.throwIfAborted()
-        if (index < last) next = this.#loadAhead(blob, index + 1, range)
-        yield this.#isCacheable ? partOf(chunk, index, range) : chunk
+        at += piece.byteLength
+        if (at <= range.end && loans.isPlenty) {
+          ahead = this.#loadAhead(blob, { start: at, end: range.end })
+        }
+        yield piece
+        loan.end()
       }
     } finally {
+      loan?.end()
+      ahead?.end()
       await blob.close()
     }
   }
 
-  #loadAhead(blob: OpenBlob, index: number, range: Range): Buffer | Promise<Buffer> {
-    const next = this.#load(blob, index, range)
+  #loadAhead(blob: OpenBlob, rest: Range): Loan {
+    const next = this.#load(blob, rest)
     // It may never be asked for. Who asks gets the failure all the same.
-    if (next instanceof Promise) next.catch(() => {})
+    if (next.bytes instanceof Promise) next.bytes.catch(() => {})
     return next
   }
 
-  #load(blob: OpenBlob, index: number, range: Range): Buffer | Promise<Buffer> {
-    const position = index * CHUNK_BYTES
-    if (!this.#isCacheable) {
-      const from = Math.max(position, range.start)
-      return blob.read(from, Math.min(position + CHUNK_BYTES, range.end + 1) - from)
+  /** The first of what is left, never across a chunk. */
+  #load(blob: OpenBlob, rest: Range): Loan {
+    const { loans } = this.#cache
+    const index = Math.floor(rest.start / CHUNK_BYTES)
+    const chunkEnd = Math.min((index + 1) * CHUNK_BYTES, rest.end + 1)
+    const held = this.#isCacheable ? this.#cache.peek(this.#digest, index) : undefined
+    if (loans.isPlenty) {
+      if (held !== undefined) return { bytes: partOf(held, index, rest), end: loans.lend(held) }
+      if (this.#isCacheable) return this.#share(blob, index, rest)
     }
-    const held = this.#cache.peek(this.#digest, index)
-    if (held !== undefined) return held
+    const most = loans.isPlenty ? CHUNK_BYTES : loans.pieceBytes
+    const length = Math.min(chunkEnd - rest.start, most)
+    const end = loans.reserve(length)
+    if (held === undefined) return { bytes: blob.read(rest.start, length), end }
+    // A copy, as a view would hold all of the chunk when the cache no longer does.
+    const from = rest.start - index * CHUNK_BYTES
+    return { bytes: Buffer.from(held.subarray(from, from + length)), end }
+  }
+
+  /** Through the cache, so that whoever comes to this chunk meanwhile gets it too. */
+  #share(blob: OpenBlob, index: number, rest: Range): Loan {
+    const position = index * CHUNK_BYTES
     const length = Math.min(CHUNK_BYTES, this.size - position)
-    return this.#cache.get(this.#digest, index, () => blob.read(position, length))
+    const loading = this.#cache.get(this.#digest, index, () => blob.read(position, length))
+    let end: (() => void) | undefined
+    let isOver = false
+    const bytes = loading.then((chunk) => {
+      if (!isOver) end = this.#cache.loans.lend(chunk)
+      return partOf(chunk, index, rest)
+    })
+    return {
+      bytes,
+      end() {
+        isOver = true
+        end?.()
+      },
+    }
   }
 
   async #open(): Promise<OpenBlob> {

@@ -40,8 +40,8 @@ export class Sending {
 }
 
 /**
- * One hash for any number of readers who each read all chunks from the first on: it is fed by whoever
- * is ahead, so that it waits for nobody, and all know the verdict when they come to their last chunk.
+ * One hash for any number of readers who each read all bytes from the first on: it is fed by whoever
+ * is ahead, so that it waits for nobody, and all know the verdict when they come to their last piece.
  */
 export class SharedCheck {
   readonly #verifier: Verifier
@@ -52,10 +52,12 @@ export class SharedCheck {
     this.#verifier = new Verifier(digest)
   }
 
-  take(index: number, chunk: Uint8Array): void {
-    if (index !== this.#next) return
-    this.#verifier.update(chunk)
-    this.#next++
+  /** @param position of the first of `bytes`; what was taken before is skipped */
+  take(position: number, bytes: Uint8Array): void {
+    const end = position + bytes.byteLength
+    if (position > this.#next || end <= this.#next) return
+    this.#verifier.update(bytes.subarray(this.#next - position))
+    this.#next = end
   }
 
   /**

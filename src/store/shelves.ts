@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts'
 import { faultOf } from './check.ts'
 import type { CheckRecorder } from './check-recorder.ts'
-import { CHUNK_BYTES, type ChunkCache } from './chunks.ts'
+import type { ChunkCache } from './chunks.ts'
 import { StoredContent } from './content.ts'
 import type { Damage } from './damage.ts'
 import type { Leases } from './leases.ts'
@@ -119,13 +119,12 @@ class LeasedContent {
     const { digest, chunks, recorder } = this.#options
     // What is in memory may be better than what is on disk, and says nothing about it.
     const check = sending.check(() => chunks.drop(digest))
-    const last = Math.floor(range.end / CHUNK_BYTES)
-    let index = 0
+    let position = range.start
     for await (const chunk of this.#content.read(range, stop)) {
-      check.take(index, chunk)
-      if (index === last && check.finish()) recorder.verified(digest)
+      check.take(position, chunk)
+      position += chunk.byteLength
+      if (position > range.end && check.finish()) recorder.verified(digest)
       yield chunk
-      index++
     }
   }
 

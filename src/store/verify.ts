@@ -5,7 +5,10 @@ import type { Catalog } from './ports.ts'
 import type { Repair, Source } from './repair.ts'
 
 export interface VerificationOptions {
-  readonly catalog: Pick<Catalog, 'totals'> & {
+  readonly blobs: {
+    listQuarantined(): Promise<readonly { readonly digest: Digest }[]>
+  }
+  readonly catalog: Pick<Catalog, 'getBlob' | 'totals'> & {
     pageChecked(after: string, limit: number): Promise<readonly CheckedRow[]>
   }
   readonly checker: Pick<Checker, 'check'>
@@ -73,6 +76,7 @@ export class Verification {
         const { checked, bytes } = found
         onEvent({ kind: 'progress', checked, total: Math.max(total, checked), bytes })
       }
+      await this.#checkLost(options, found, onEvent)
     } catch (error) {
       if (!options.signal.aborted) throw error
     } finally {
@@ -83,13 +87,12 @@ export class Verification {
 
   async #check(
     row: CheckedRow,
-    { repair, signal }: VerifyOptions,
+    options: VerifyOptions,
     found: Findings,
     onEvent: (event: VerifyEvent) => void,
   ): Promise<void> {
-    const { checker, repair: repairs } = this.#options
     const { digest, size } = row
-    const result = await checker.check(row, { signal })
+    const result = await this.#options.checker.check(row, { signal: options.signal })
     if (result === 'gone') return
     found.checked++
     if (result !== 'missing') found.bytes += size
@@ -98,7 +101,36 @@ export class Verification {
       return
     }
     const fault = result === 'missing' ? 'missing' : 'damaged'
-    found[fault]++
+    await this.#report(digest, fault, options, found, onEvent)
+  }
+
+  /** What was put aside before and has not come back since is missing still. */
+  async #checkLost(
+    options: VerifyOptions,
+    found: Findings,
+    onEvent: (event: VerifyEvent) => void,
+  ): Promise<void> {
+    const { blobs, catalog, repair } = this.#options
+    const quarantined = await blobs.listQuarantined()
+    for (const digest of new Set(quarantined.map((one) => one.digest))) {
+      if (options.signal.aborted) return
+      if (found.has(digest) || (await catalog.getBlob(digest)) !== undefined) continue
+      // What was purged since belongs nowhere.
+      if ((await repair.sourcesOf(digest)).length === 0) continue
+      found.checked++
+      await this.#report(digest, 'missing', options, found, onEvent)
+    }
+  }
+
+  async #report(
+    digest: Digest,
+    fault: Unrepaired['fault'],
+    { repair, signal }: VerifyOptions,
+    found: Findings,
+    onEvent: (event: VerifyEvent) => void,
+  ): Promise<void> {
+    const repairs = this.#options.repair
+    found.add(digest, fault)
     onEvent({ kind: 'fault', digest, fault })
     if (repair && (await repairs.restore(digest, signal))) found.repaired++
     else found.leave(digest, fault, await repairs.sourcesOf(digest))
@@ -123,7 +155,17 @@ class Findings {
   missing = 0
   repaired = 0
   bytes = 0
+  readonly #faulty = new Set<Digest>()
   readonly #unrepaired: Unrepaired[] = []
+
+  add(digest: Digest, fault: Unrepaired['fault']): void {
+    this[fault]++
+    this.#faulty.add(digest)
+  }
+
+  has(digest: Digest): boolean {
+    return this.#faulty.has(digest)
+  }
 
   leave(digest: Digest, fault: Unrepaired['fault'], sources: readonly Source[]): void {
     if (this.#unrepaired.length >= MAX_UNREPAIRED) return

@@ -87,7 +87,7 @@ test('row 12: a token that runs out while its bodies are on the way is asked for
   await assertCounted(app, {
     'upstream_token_requests_total{result="fetched"}': 2,
     upstream_resumes_total: blobs.length,
-    upstream_errors_total: 0,
+    'upstream_errors_total{reason="reset"}': 10,
   })
   await assertKept(site, { digests: blobs.map(({ digest }) => digest) })
 })

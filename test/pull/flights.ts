@@ -59,15 +59,18 @@ export function departInto<Disk extends Ingest | undefined>(
   const refusals: unknown[] = []
   const delays: number[] = []
   const events = { fetched: 0, resumed: 0, mismatched: 0, broken: 0 }
+  let sleptMs = 0
   const flight = new Flight({
     digest,
     upstream: 'test',
     open: source.openAt,
     ingest,
     sizeHint: undefined,
+    elapsed: () => performance.now() + sleptMs,
     random: () => 0.5,
     sleep: async (delayMs, signal) => {
       delays.push(delayMs)
+      sleptMs += delayMs
       await setImmediate(undefined, { signal })
     },
     ...options,

@@ -79,7 +79,7 @@ export function integrityOf(site: CappedSite, { maxBytes, failAt, refetch }: Int
     elapsed: () => time.elapsed,
     sleep,
   })
-  const verification = new Verification({ ...common, repair })
+  const verification = new Verification({ ...common, blobs, repair })
   return {
     chunks,
     sendings,

@@ -248,9 +248,13 @@ export function testCatalog(name: string, createCatalog: () => Promise<TestCatal
   contract('a blob is there until it is deleted', async (catalog) => {
     const digest = digestNamed('blob')
     await catalog.putBlob(digest, 100, 5)
-    assert.equal((await catalog.getBlob(digest))?.size, 100)
+    assert.deepEqual(await catalog.getBlob(digest), { size: 100, verifiedAt: 5 })
     await catalog.touch(new Map([[digest, 50]]))
-    assert.equal((await catalog.getBlob(digest))?.size, 100)
+    assert.deepEqual(
+      await catalog.getBlob(digest),
+      { size: 100, verifiedAt: 5 },
+      'used, not checked',
+    )
     await catalog.deleteBlob(digest)
     assert.equal(await catalog.getBlob(digest), undefined)
   })

@@ -50,14 +50,13 @@ export class MemberRows {
        from members ${where}`,
     )
     this.#delete = database.prepare(`delete from members ${where}`)
-    this.#placesOf = database.prepare(
+    const places = (confirmed: 0 | 1) =>
       `select upstreams.name as upstream, repositories.name as repository, kind
        from members
          join repositories on repositories.id = members.repository_id
          join upstreams on upstreams.id = repositories.upstream_id
-       where digest = :digest
-       order by confirmed desc, repository_id, kind limit :limit`,
-    )
+       where digest = :digest and confirmed = ${confirmed}`
+    this.#placesOf = database.prepare(`${places(1)} union all ${places(0)} limit :limit`)
   }
 
   /** The registry has given or confirmed it there. */

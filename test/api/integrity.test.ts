@@ -1,0 +1,206 @@
+import assert from 'node:assert/strict'
+import { readdir, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+
+import type { Digest } from '../../src/oci/digest.ts'
+import { cutFile, flipByte, pathOf } from '../store/integrity-site.ts'
+import { send } from '../support/http-client.ts'
+import { APP, startHub } from '../support/hub.ts'
+import { seededBytes } from '../support/images.ts'
+import { SkippingClock } from '../support/skipping-clock.ts'
+
+const MIB = 1024 * 1024
+const WEEK_AND_MORE = 8 * 24 * 3_600_000
+const BYTES = seededBytes('integrity', 4 * MIB + 10)
+const CHECKS = 'larder_integrity_checks_total'
+
+/** A blob of several chunks that was pulled, and is only on disk. */
+async function startCached() {
+  const clock = new SkippingClock()
+  const hub = await startHub({ app: { clock } })
+  const { app, registry } = hub
+  const digest = registry.content.putBlob('library/app', BYTES)
+  const path = `${APP}/blobs/${digest}`
+  const pull = async () => app.get(path)
+  assert.ok((await pull()).body.equals(BYTES))
+  await hub.app.until('larder_store_blobs', 1)
+  await app.restart()
+  const fetched = () =>
+    registry.requests.filter(({ method, url }) => method === 'GET' && url.includes(digest)).length
+  return {
+    hub,
+    app,
+    clock,
+    digest,
+    path,
+    pull,
+    fetched,
+    [Symbol.asyncDispose]: () => hub[Symbol.asyncDispose](),
+  }
+}
+
+async function verify(adminUrl: string, repair: boolean) {
+  const headers = { 'Content-Type': 'application/json' }
+  const body = JSON.stringify({ repair })
+  const answer = await send(adminUrl, '/api/v1/verify', { method: 'POST', headers, body })
+  assert.equal(answer.status, 200, answer.body.toString())
+  const lines = answer.body.toString().trim().split('\n')
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+async function quarantined(dataDir: string): Promise<number> {
+  return (await readdir(join(dataDir, 'quarantine'))).length
+}
+
+for (const [where, at] of [
+  ['second', MIB],
+  ['last', BYTES.length - 1],
+] as const) {
+  test(`a blob that rots in its ${where} chunk is cut before its end, and fetched anew by the next pull`, async () => {
+    await using cached = await startCached()
+    const { app, clock, digest, pull, fetched } = cached
+    clock.skip(WEEK_AND_MORE)
+    await flipByte(app.dataDir, digest, at)
+    const first = await pull()
+    assert.equal(first.status, 200)
+    assert.equal(first.complete, false)
+    assert.ok(first.body.length < BYTES.length)
+    assert.equal(fetched(), 1)
+    const second = await pull()
+    assert.ok(second.complete && second.body.equals(BYTES))
+    assert.equal(fetched(), 2)
+    assert.equal(await app.metric(CHECKS, { result: 'digest' }), 1)
+    assert.equal(await quarantined(app.dataDir), 1)
+    assert.ok((await pull()).body.equals(BYTES))
+    assert.equal(fetched(), 2, 'from the cache again')
+  })
+}
+
+test('a blob that was checked a moment ago is not hashed again, and one that is due only once', async () => {
+  await using cached = await startCached()
+  const { app, clock, pull } = cached
+  await pull()
+  assert.equal(await app.metric(CHECKS), 0)
+  clock.skip(WEEK_AND_MORE)
+  for (let pulls = 0; pulls < 3; pulls++) assert.ok((await pull()).body.equals(BYTES))
+  assert.equal(await app.metric(CHECKS, { result: 'ok' }), 1)
+  await app.restart()
+  await pull()
+  assert.equal(await app.metric(CHECKS), 0, 'a restart keeps when it was checked')
+})
+
+test('a range of a blob is not hashed', async () => {
+  await using cached = await startCached()
+  const { app, clock, path } = cached
+  clock.skip(WEEK_AND_MORE)
+  const part = await app.get(path, { range: 'bytes=10-19' })
+  assert.ok(part.body.equals(BYTES.subarray(10, 20)))
+  assert.equal(await app.metric(CHECKS), 0)
+})
+
+test('a small blob that is damaged is fetched anew for the very pull that finds it', async () => {
+  const clock = new SkippingClock()
+  await using hub = await startHub({ app: { clock } })
+  const { app, blob } = hub
+  const pull = () => app.get(`${APP}/blobs/${blob.digest}`)
+  await pull()
+  await app.until('larder_store_blobs', 1)
+  await app.restart()
+  clock.skip(WEEK_AND_MORE)
+  await flipByte(app.dataDir, blob.digest, 5)
+  const answer = await pull()
+  assert.equal(answer.status, 200)
+  assert.ok(answer.complete && answer.body.equals(blob.bytes))
+  assert.equal(await app.metric(CHECKS, { result: 'digest' }), 1)
+})
+
+test('a file that is cut short, or gone, is fetched anew by the next pull', async () => {
+  await using cached = await startCached()
+  const { app, digest, pull, fetched } = cached
+  await cutFile(app.dataDir, digest, MIB)
+  assert.ok((await pull()).body.equals(BYTES))
+  assert.equal(fetched(), 2)
+  await app.until('larder_store_blobs', 1)
+  await unlink(pathOf(app.dataDir, digest))
+  await app.restart()
+  assert.ok((await pull()).body.equals(BYTES))
+  assert.equal(fetched(), 3)
+})
+
+test('`verify` finds what is damaged and missing, puts it aside, and says where it belongs', async () => {
+  await using cached = await startCached()
+  const { hub, app, digest, pull } = cached
+  await app.get(`${APP}/blobs/${hub.blob.digest}`)
+  await app.until('larder_store_blobs', 2)
+  await flipByte(app.dataDir, digest, 2 * MIB)
+  await unlink(pathOf(app.dataDir, hub.blob.digest))
+  const lines = await verify(app.adminUrl, false)
+  const faults = lines.filter(({ event }) => event === 'fault')
+  assert.deepEqual(
+    new Map(faults.map((line) => [line['digest'] as Digest, line['fault']])),
+    new Map([
+      [digest, 'damaged'],
+      [hub.blob.digest, 'missing'],
+    ]),
+  )
+  const done = lines.at(-1)
+  assert.equal(done?.['event'], 'done')
+  const { checked, ok, damaged, missing, repaired } = done as Record<string, number>
+  assert.deepEqual(
+    { checked, ok, damaged, missing, repaired },
+    {
+      checked: 2,
+      ok: 0,
+      damaged: 1,
+      missing: 1,
+      repaired: 0,
+    },
+  )
+  const unrepaired = done?.['unrepaired'] as { readonly places: readonly string[] }[]
+  assert.deepEqual(unrepaired[0]?.places, ['docker.io/library/app'])
+  assert.equal(await quarantined(app.dataDir), 1)
+  assert.ok((await pull()).body.equals(BYTES))
+})
+
+for (const when of ['at once', 'after a restart']) {
+  test(`\`verify --repair\` (${when}) fetches blobs and manifests again`, async () => {
+    await using hub = await startHub()
+    const { app, blob, image, registry } = hub
+    const layer = registry.content.putBlob('library/app', BYTES)
+    await app.get(`${APP}/manifests/${image.manifest.digest}`)
+    for (const digest of [blob.digest, layer]) await app.get(`${APP}/blobs/${digest}`)
+    await app.until('larder_store_blobs', 3)
+    if (when !== 'at once') await app.restart()
+    await flipByte(app.dataDir, image.manifest.digest, 3)
+    await flipByte(app.dataDir, blob.digest, 3)
+    await unlink(pathOf(app.dataDir, layer))
+    const done = (await verify(app.adminUrl, true)).at(-1)
+    const { event, ...result } = done ?? {}
+    assert.equal(event, 'done')
+    assert.deepEqual(result, {
+      checked: 3,
+      ok: 0,
+      damaged: 2,
+      missing: 1,
+      repaired: 3,
+      unrepaired: [],
+    })
+    await registry.close()
+    await app.restart()
+    assert.equal((await app.get(`${APP}/manifests/${image.manifest.digest}`)).status, 200)
+    assert.ok((await app.get(`${APP}/blobs/${layer}`)).body.equals(BYTES))
+    const again = (await verify(app.adminUrl, false)).at(-1)
+    assert.equal(again?.['ok'], 3)
+  })
+}
+
+test('`verify --repair` without its registry says that nothing was repaired', async () => {
+  await using cached = await startCached()
+  const { hub, app, digest } = cached
+  await flipByte(app.dataDir, digest, 0)
+  await hub.registry.close()
+  const done = (await verify(app.adminUrl, true)).at(-1)
+  assert.equal(done?.['damaged'], 1)
+  assert.equal(done?.['repaired'], 0)
+})

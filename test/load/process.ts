@@ -1,0 +1,26 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+/** Resident memory of another process, in bytes, as the kernel counts it. */
+export function residentBytes(pid: number): number {
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]
+  if (kibibytes === undefined) throw new Error(`process ${pid} has no memory: it has ended`)
+  return Number(kibibytes) * 1024
+}
+
+export interface Descriptors {
+  readonly all: number
+  readonly sockets: number
+}
+
+/** What another process has open at this moment. */
+export function descriptorsOf(pid: number): Descriptors {
+  const targets = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`)
+    } catch {
+      return 'closed meanwhile'
+    }
+  })
+  const open = targets.filter((target) => target !== 'closed meanwhile')
+  return { all: open.length, sockets: open.filter((one) => one.startsWith('socket:')).length }
+}
