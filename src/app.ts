@@ -8,6 +8,7 @@ import { Passthrough } from './api/passthrough.ts'
 import { Probes } from './api/probes.ts'
 import { createApi, type Entry } from './api/server.ts'
 import { createAdminPorts } from './app/admin-ports.ts'
+import { watchConnections } from './app/connections.ts'
 import { openFrontDoor } from './app/front-door.ts'
 import type { AppOptions } from './app/options.ts'
 import { createPull, type PullRoom } from './app/pull.ts'
@@ -121,6 +122,7 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     handler,
     ...(options.tlsLookMs === undefined ? {} : { tlsLookMs: options.tlsLookMs }),
     onTlsError,
+    onConnections: watchConnections(metrics, logger),
   })
   const apply = async ({ config: wanted }: LoadedConfig) => {
     const prepared = fleet.prepare(wanted)

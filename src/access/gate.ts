@@ -16,11 +16,6 @@ import { type Shown, Verdicts } from './verdicts.ts'
 
 /** A right that was shown is good for this long, and so is a repository's being public. */
 const GRANT_MS = 5 * 60_000
-/**
- * Where Larder itself has no account, what it has it was given as anyone is: that is believed for
- * longer, so that a fresh tag costs no question, and until the registry refuses something.
- */
-const UNACCOUNTED_MS = 24 * 3_600_000
 const REFUSAL_MS = 30_000
 /** How long the public of a registry that cannot be asked is served before it is asked again. */
 const OUTAGE_MS = 10_000
@@ -81,17 +76,7 @@ export class Gate {
    */
   proved(upstream: Upstream, place: Place, as: Identity, { result }: Outcome): void {
     if (result !== 'miss' && result !== 'revalidated') return
-    if (isAnyone(upstream, as)) this.#learnPublic(upstream, place)
-  }
-
-  /** The registry has just refused something of `place` to `as`: if to anyone, it is not public. */
-  refuted(upstream: Upstream, place: Place, as: Identity, error: unknown): void {
-    const cause = error instanceof RegistryError ? error.cause : undefined
-    if (!(cause instanceof UpstreamError) || cause.kind !== 'denied') return
-    if (!isAnyone(upstream, as)) return
-    this.#verdicts.put(place, ANONYMOUS, 'refused', REFUSAL_MS)
-    this.#untouched.delete(keyPrefix(place))
-    this.#writePublicAt(place, undefined)
+    if (isAnyone(upstream, as)) this.#learnPublic(place)
   }
 
   /** Rights may have changed. */
@@ -234,19 +219,18 @@ export class Gate {
     const age = publicAt === undefined ? Number.POSITIVE_INFINITY : now() - publicAt
     const isOfThisProcess = this.#verdicts.knows(place, ANONYMOUS)
     // Shown before this process began.
-    const grantMs = publicMsOf(upstream)
-    if (this.#mayTrustWritten && age >= 0 && age < grantMs && !isOfThisProcess) {
-      return { verdict: 'granted', lifetimeMs: grantMs - age }
+    if (this.#mayTrustWritten && age >= 0 && age < GRANT_MS && !isOfThisProcess) {
+      return { verdict: 'granted', lifetimeMs: GRANT_MS - age }
     }
     const verdict = await prove(upstream, place, asked, ANONYMOUS)
     if (verdict === 'granted') this.#writePublicAt(place, now())
     else if (publicAt !== undefined) this.#writePublicAt(place, undefined)
-    return { verdict, lifetimeMs: verdict === 'granted' ? grantMs : REFUSAL_MS }
+    return shown(verdict)
   }
 
-  #learnPublic(upstream: Upstream, place: Place): void {
+  #learnPublic(place: Place): void {
     const wasKnown = this.#verdicts.fresh(place, ANONYMOUS) === 'granted'
-    this.#verdicts.put(place, ANONYMOUS, 'granted', publicMsOf(upstream))
+    this.#verdicts.put(place, ANONYMOUS, 'granted', GRANT_MS)
     this.#untouched.delete(keyPrefix(place))
     // A write for every blob of an image would be felt, and tell nothing new.
     if (!wasKnown) this.#writePublicAt(place, this.#options.now())
@@ -270,12 +254,6 @@ function hasAccount({ config }: Upstream): boolean {
 function isAnyone(upstream: Upstream, as: Identity): boolean {
   if (upstream.config.access === 'shared') return false
   return as.kind === 'anonymous' || (as.kind === 'larder' && !hasAccount(upstream))
-}
-
-/** How long a repository is taken to be public after that was shown. */
-function publicMsOf(upstream: Upstream): number {
-  const isUnaccounted = upstream.config.access === 'public' && !hasAccount(upstream)
-  return isUnaccounted ? UNACCOUNTED_MS : GRANT_MS
 }
 
 /**

@@ -95,12 +95,7 @@ async function serve(options: ApiOptions, exchange: Exchange, route: Route): Pro
   const place = { upstream: config.name, repository: target.repository }
   const as = await options.gate.admit(caller, target.upstream, place, askedOf(route))
   exchange.whenPulled((outcome) => options.gate.proved(target.upstream, place, as, outcome))
-  try {
-    await serveContent(options, exchange, { upstream: target.upstream, place, as }, route)
-  } catch (error) {
-    options.gate.refuted(target.upstream, place, as, error)
-    throw error
-  }
+  await serveContent(options, exchange, { upstream: target.upstream, place, as }, route)
 }
 
 /** What is configured is for the operator to know: the caller is told only what is not. */

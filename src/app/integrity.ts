@@ -63,7 +63,8 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
     events: {
       damaged(digest, fault) {
         metrics.integrity(fault)
-        logger.warn({ digest, fault }, 'damaged on disk: put aside, fetched again when wanted')
+        const what = fault === 'missing' ? 'missing on disk' : 'damaged on disk: put aside'
+        logger.warn({ digest, fault }, `${what}, fetched again when wanted`)
       },
       storeFailed,
     },

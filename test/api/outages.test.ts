@@ -249,12 +249,13 @@ test('57 a registry that gives no digest to HEAD is asked with GET', async () =>
 
 test('58 a fresh tag costs nothing, until it is too old', async () => {
   const clock = new SkippingClock()
-  await using hub = await startHub({ app: { clock } })
+  // What is shared is for everyone: that a repository is still public is another question.
+  await using hub = await startHub({ upstream: { access: 'shared' }, app: { clock } })
   await hub.app.get(`${APP}/manifests/v1`)
   clock.skip(3_599_000)
   for (const ask of [hub.app.get, hub.app.head]) {
     const got = await ask(`${APP}/manifests/v1`)
-    assert.equal(got.headers['cache-status'], 'larder; hit')
+    assert.match(String(got.headers['cache-status']), /^larder; hit/)
     assert.equal(got.headers['age'], '3599')
   }
   assert.equal(hub.registry.count(), 1)

@@ -62,7 +62,7 @@ export class SelectionRows {
          from tags
          join repositories on repositories.id = tags.repository_id
          join upstreams on upstreams.id = repositories.upstream_id
-         where tags.digest = :digest order by tags.checked_at desc limit 1`,
+         where tags.digest = :digest limit 1`,
       )
       .pluck()
     this.#members = database
@@ -116,7 +116,7 @@ export class SelectionRows {
     return this.#tagsOf.all({ digest })
   }
 
-  /** The newest of its tags, as `<upstream>/<repository>:<tag>`. */
+  /** One of its tags, as `<upstream>/<repository>:<tag>`. */
   nameOf(digest: Digest): string | undefined {
     return this.#nameOf.get({ digest })
   }
