@@ -147,6 +147,7 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     logger.setLevel(wanted.log.level)
     // The cap may be lower than before.
     void store.kept.admission.relieve()
+    void tellOfToken()
   }
   const { source } = options
   const current = () => inUse
@@ -157,6 +158,10 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
     listenHost: server.adminListen.host,
     monotonic,
   })
+  const tellOfToken = async () => {
+    const problem = await authority.problem().catch(reasonOf)
+    if (problem !== undefined) logger.error({ problem }, 'the admin API takes no token')
+  }
   const upstreams = () => entry.upstreams
   const ports = createAdminPorts({ store, upstreams, reloading })
   const api = createAdminApi({ ports, authority, logger, monotonic })
@@ -182,6 +187,7 @@ async function start(options: AppOptions, lock: Lock): Promise<App> {
   try {
     await registry.listen()
     await admin.listen()
+    await tellOfToken()
   } catch (error) {
     await registry.close(0)
     await closeStore()

@@ -8,7 +8,7 @@ export interface AdminOptions {
   readonly probes: Probes
   readonly metrics: Metrics
   /** What answers below `/api/v1`. */
-  readonly api?: RequestHandler
+  readonly api: RequestHandler
 }
 
 /** The operators' listener: what a scraper, a supervisor and an operator ask for. */
@@ -21,7 +21,7 @@ export function createAdmin({ probes, metrics, api }: AdminOptions): Express {
     response.setHeader('Content-Type', metrics.contentType)
     response.send(body)
   })
-  if (api !== undefined) app.use('/api/v1', api)
+  app.use('/api/v1', api)
   app.use((request, response) => {
     if (probes.answers(request, response)) return
     response.status(404).json({ error: 'not found' })

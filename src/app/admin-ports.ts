@@ -127,7 +127,8 @@ async function readStorage(store: Store): Promise<StorageReport> {
   const totals = await catalog.totals()
   const { quota, eviction } = kept
   await quota.refresh()
-  const { pinnedBytes } = await pins.readings()
+  // Not what a scrape is told, which may be a minute old: who has just pinned something looks here.
+  const pinnedBytes = await pins.pinnedBytes()
   const parts = await files.listParts()
   const { plan } = await eviction.preview({ bytes: 1 })
   const { availableBytes } = await store.read()
