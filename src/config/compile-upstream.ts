@@ -1,6 +1,4 @@
 /** One upstream of a `Config`. */
-import { isDeepStrictEqual } from 'node:util'
-
 import { parseMatch } from './addresses.ts'
 import type { ResolveFile } from './compile.ts'
 import type {
@@ -19,7 +17,6 @@ import { normalizeUrl } from './urls.ts'
 /** @param upstream with `defaults` merged into it */
 export function compileUpstream(upstream: UpstreamInput, resolveFile: ResolveFile): UpstreamConfig {
   const { caFile, clientCertFile, clientKeyFile } = upstream
-  const refresh = upstream.refresh ?? DEFAULT_VALUES.refresh
   return {
     name: upstream.name,
     match: (upstream.match ?? [upstream.name]).map((text) => parseMatch(text) ?? text),
@@ -32,10 +29,7 @@ export function compileUpstream(upstream: UpstreamInput, resolveFile: ResolveFil
         resolveFile(['credentials', index, ...path], file),
       ),
     ),
-    tags: withBuiltInTags(
-      (upstream.tags ?? []).map((rule) => compileTagRule(rule, refresh)),
-      refresh,
-    ),
+    tags: compileTags(upstream),
     staleIfErrorMs: durationMsOf(upstream.staleIfError ?? DEFAULT_VALUES.staleIfError),
     staleGrantMs: durationMsOf(upstream.staleGrant ?? DEFAULT_VALUES.staleGrant),
     repositories: {
@@ -91,33 +85,37 @@ function compileCredential(
   }
 }
 
-/** Without `pullPolicy`: what Kubernetes infers from the tag. */
-function compileTagRule(rule: TagRuleInput, upstreamRefresh: Refresh): TagRule {
-  const { match, repository, pullPolicy, maxAge } = rule
-  const policy = pullPolicy ?? (match === 'latest' ? 'Always' : 'IfNotPresent')
+function compileTags(upstream: UpstreamInput): readonly TagRule[] {
+  const rules = upstream.tags ?? []
+  return [...rules, ...missingRules(rules)].map((rule) => compileTagRule(rule, upstream))
+}
+
+/** What matches every tag, unless it stands there already, as in a printed configuration. */
+function missingRules(rules: readonly TagRuleInput[]): readonly TagRuleInput[] {
+  const ending = rules.slice(-BUILT_IN_TAGS.length)
+  const isBuiltIn = BUILT_IN_TAGS.every(
+    ({ match }, index) =>
+      ending[index]?.match === match && (ending[index].repository ?? '**') === '**',
+  )
+  return isBuiltIn ? [] : BUILT_IN_TAGS
+}
+
+/** What a rule leaves open its upstream says, or, of the policy, what Kubernetes infers from the tag. */
+function compileTagRule(rule: TagRuleInput, upstream: UpstreamInput): TagRule {
+  const { match, repository } = rule
+  const inferred = match === 'latest' ? 'Always' : 'IfNotPresent'
+  const pullPolicy = rule.pullPolicy ?? upstream.pullPolicy ?? inferred
+  const maxAge = rule.maxAge ?? upstream.maxAge ?? DEFAULT_VALUES.maxAge
   const maxAgeMs = {
     Always: 0,
-    IfNotPresent: durationMsOf(maxAge ?? DEFAULT_VALUES.maxAge),
+    IfNotPresent: durationMsOf(maxAge),
     Never: Number.POSITIVE_INFINITY,
-  }[policy]
-  const refresh = refreshOf(policy, rule.refresh ?? upstreamRefresh)
-  return { match, repository: repository ?? '**', pullPolicy: policy, maxAgeMs, refresh }
+  }[pullPolicy]
+  const refresh = refreshOf(pullPolicy, rule.refresh ?? upstream.refresh ?? DEFAULT_VALUES.refresh)
+  return { match, repository: repository ?? '**', pullPolicy, maxAgeMs, refresh }
 }
 
 /** Always asks first and Never does not ask, whatever is said. */
 function refreshOf(policy: PullPolicy, said: Refresh): Refresh {
   return policy === 'IfNotPresent' ? said : 'blocking'
-}
-
-/** A printed configuration has them already, and loads as what it was printed from. */
-function withBuiltInTags(tags: readonly TagRule[], refresh: Refresh): readonly TagRule[] {
-  const ending = tags.slice(-BUILT_IN_TAGS.length)
-  // They match every tag, so that with another `refresh` they are the last two as well.
-  const plain = ending.map((rule) => ({ ...rule, refresh: DEFAULT_VALUES.refresh }))
-  if (isDeepStrictEqual(plain, BUILT_IN_TAGS)) return tags
-  const added = BUILT_IN_TAGS.map((rule) => ({
-    ...rule,
-    refresh: refreshOf(rule.pullPolicy, refresh),
-  }))
-  return [...tags, ...added]
 }

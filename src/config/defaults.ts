@@ -1,6 +1,5 @@
 /** What holds where nothing is said. */
-import type { TagRule } from './config.ts'
-import type { UpstreamInput } from './upstream-schema.ts'
+import type { TagRuleInput, UpstreamInput } from './upstream-schema.ts'
 
 /** The public registries of a configuration without `upstreams`. */
 export function builtInUpstreams(): UpstreamInput[] {
@@ -11,17 +10,8 @@ export function builtInUpstreams(): UpstreamInput[] {
   ]
 }
 
-/** At the end of every upstream's tag rules: what Kubernetes infers from the tag. */
-export const BUILT_IN_TAGS: readonly TagRule[] = [
-  { match: 'latest', repository: '**', pullPolicy: 'Always', maxAgeMs: 0, refresh: 'blocking' },
-  {
-    match: '*',
-    repository: '**',
-    pullPolicy: 'IfNotPresent',
-    maxAgeMs: 3_600_000,
-    refresh: 'blocking',
-  },
-]
+/** At the end of every upstream's tag rules: together they match every tag. */
+export const BUILT_IN_TAGS: readonly TagRuleInput[] = [{ match: 'latest' }, { match: '*' }]
 
 /** In the units of the file, so that they read as the documentation has them. */
 export const DEFAULT_VALUES = {

@@ -7,6 +7,9 @@ import type { UpstreamInput } from './upstream-schema.ts'
 /** Merged key by key. Every other key, lists too, is taken whole from the nearest that has it. */
 const MERGED: readonly string[] = ['limits', 'repositories']
 
+/** Keys of a tag rule that its upstream has, too. */
+const OF_RULES: readonly string[] = ['pullPolicy', 'maxAge', 'refresh']
+
 /** The upstream with what it leaves to `defaults`. */
 export function inheritDefaults(
   defaults: ConfigInput['defaults'],
@@ -22,14 +25,14 @@ export function inheritDefaults(
 
 /**
  * Where the value was written that `path` (`upstreams.0.limits.connections`) has after merging:
- * there, or under `defaults`. A tag rule takes its upstream's `refresh`.
+ * there, or under `defaults`. What a tag rule leaves open it takes from its upstream.
  */
 export function writtenAt(data: unknown, path: Path): Path {
   const own = mergedAt(data, path)
   const [root, index, key, , part] = path
   const isInherited = root === 'upstreams' && index !== undefined && key === 'tags'
-  if (!isInherited || part !== 'refresh' || isSaid(valueAt(data, own))) return own
-  const upstream = mergedAt(data, [root, index, part])
+  if (!isInherited || !OF_RULES.includes(String(part)) || isSaid(valueAt(data, own))) return own
+  const upstream = mergedAt(data, [root, index, String(part)])
   return isSaid(valueAt(data, upstream)) ? upstream : own
 }
 

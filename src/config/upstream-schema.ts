@@ -28,16 +28,13 @@ const credential = z.strictObject({
 
 const refresh = z.enum(['background', 'blocking'])
 
+const pullPolicy = z.enum(['Always', 'IfNotPresent', 'Never'])
+
 const tagRule = z.strictObject({
   match: v.text.describe('A glob over the tag.'),
   repository: v.text.nullish().describe('A glob over the repository; default **: every one.'),
-  pullPolicy: z
-    .enum(['Always', 'IfNotPresent', 'Never'])
-    .nullish()
-    .describe("Kubernetes' words; default Always for latest, else IfNotPresent."),
-  maxAge: v.durationOrNever
-    .nullish()
-    .describe('With IfNotPresent: how long a tag is answered without asking; default 1h.'),
+  pullPolicy: pullPolicy.nullish().describe("Overrides the upstream's pullPolicy."),
+  maxAge: v.durationOrNever.nullish().describe("Overrides the upstream's maxAge."),
   refresh: refresh.nullish().describe("Overrides the upstream's refresh."),
 })
 
@@ -63,6 +60,12 @@ const shared = {
     .describe('Who may read what the credentials can read; must be said where there are any.'),
   credentials: z.array(credential).nullish().describe("Larder's own, all that match are tried."),
   tags: z.array(tagRule).nullish().describe('First match wins; latest and * are added at the end.'),
+  pullPolicy: pullPolicy
+    .nullish()
+    .describe("Kubernetes' words, for its tags; default Always for latest, else IfNotPresent."),
+  maxAge: v.durationOrNever
+    .nullish()
+    .describe('With IfNotPresent: how long a tag is answered without asking; default 1h.'),
   refresh: refresh
     .nullish()
     .describe(

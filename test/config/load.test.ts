@@ -5,7 +5,7 @@ import { test } from 'node:test'
 
 import fc from 'fast-check'
 import { stringify } from 'yaml'
-
+import type { TagRule } from '../../src/config/config.ts'
 import { allKeyPaths } from '../../src/config/keys.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { renderConfig } from '../../src/config/print.ts'
@@ -224,6 +224,36 @@ test('a tag is refreshed as its rule says, else as its upstream, else as default
       ['v1 background', 'v3 blocking', 'latest blocking', '* blocking'],
     ],
   )
+})
+
+test('one word can be said for all tags of an upstream, or of all upstreams', async () => {
+  const text = `
+defaults: { pullPolicy: Never }
+upstreams:
+  - { name: a.example.com, url: "https://a.example.com" }
+  - name: b.example.com
+    url: https://b.example.com
+    pullPolicy: IfNotPresent
+    maxAge: 5m
+    tags: [{ match: v1, maxAge: 1m }, { match: v2, pullPolicy: Always }]
+`
+  const { config } = await loadText(text)
+  const shown = (tags: readonly TagRule[]) =>
+    tags.map(({ match, pullPolicy, maxAgeMs }) => `${match} ${pullPolicy} ${maxAgeMs}`)
+  assert.deepEqual(
+    config.upstreams.map(({ tags }) => shown(tags)),
+    [
+      ['latest Never Infinity', '* Never Infinity'],
+      [
+        'v1 IfNotPresent 60000',
+        'v2 Always 0',
+        'latest IfNotPresent 300000',
+        '* IfNotPresent 300000',
+      ],
+    ],
+  )
+  const again = await loadText(stringify(renderConfig(config)))
+  assert.deepEqual(again.config.upstreams, config.upstreams)
 })
 
 test("a rule's refresh is said to come from where its upstream has it", async () => {
