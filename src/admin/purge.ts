@@ -5,7 +5,7 @@ import { bytes, durationMs, parseInput, requireOne } from './input.ts'
 import { findUpstream, formatTarget, parsePattern, parseTarget } from './names.ts'
 import type { Names, PurgeOptions, Removal, Removed, Selection } from './ports.ts'
 
-const PURGE = z.strictObject({
+const FIELDS = z.strictObject({
   references: z.array(z.string()).min(1).optional(),
   pattern: z.string().optional(),
   upstream: z.string().optional(),
@@ -14,6 +14,11 @@ const PURGE = z.strictObject({
   dryRun: z.boolean().default(false),
   force: z.boolean().default(false),
 })
+// Pins are named, not used: what goes for its last use, or for its size, is never what is pinned.
+const PURGE = FIELDS.refine(
+  ({ force, unusedFor, downTo }) => !force || (unusedFor ?? downTo) === undefined,
+  { path: ['force'], message: 'goes with references, pattern or upstream only' },
+)
 
 const SELECTORS = ['references', 'pattern', 'upstream', 'unusedFor', 'downTo'] as const
 

@@ -43,7 +43,7 @@ export function purgeCommand(io: Surroundings, terminal: Terminal): Command {
     .option('--upstream <name>', "everything of an upstream's")
     .option('--unused-for <duration>', 'what nobody has pulled for that long, such as 30d')
     .option('--down-to <size>', 'least recently used first, until that much is left')
-    .option('--force', 'what is pinned too, with its pins')
+    .option('--force', 'what is pinned too, with its pins; with REF…, --pattern or --upstream')
     .option('--dry-run', 'only say what would go')
     .option('-y, --yes', 'do not ask')
     .addOption(outputOption())
@@ -74,7 +74,8 @@ async function purge(
   }
   const removed = await send(dryRun)
   printRemoved(removed, { output, dryRun }, io)
-  requireRemoved(removed)
+  const canForce = options.unusedFor === undefined && options.downTo === undefined
+  requireRemoved(removed, { canForce })
 }
 
 async function confirm(would: RemovedAnswer, terminal: Terminal): Promise<void> {

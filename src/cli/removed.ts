@@ -55,13 +55,17 @@ export function describeRemoved(removed: RemovedAnswer, dryRun: boolean): string
 }
 
 /** @throws {ExitError} 6 when nothing of what was named is here, 3 when only some of it went */
-export function requireRemoved(removed: RemovedAnswer): void {
+export function requireRemoved(
+  removed: RemovedAnswer,
+  { canForce }: { readonly canForce: boolean },
+): void {
   const { tags, manifests, blobs, kept, unknown = [] } = removed
   const hasRemoved = tags + manifests + blobs > 0
   const hasKept = kept.pinned + kept.inUse > 0
   if (unknown.length > 0) throw new ExitError(hasRemoved || hasKept ? EXIT_PARTIAL : EXIT_NOT_FOUND)
   if (hasRemoved || !hasKept) return
-  const advice = kept.pinned > 0 ? 'unpin it first, or say --force' : 'try again later'
+  const unpin = canForce ? 'unpin it first, or say --force' : 'unpin it first'
+  const advice = kept.pinned > 0 ? unpin : 'try again later'
   throw new ExitError(EXIT_PARTIAL, `nothing went: all of it is pinned or in use: ${advice}`)
 }
 

@@ -146,6 +146,9 @@ test('purge ends with 6 when nothing of it is here, and with 3 when some of it s
   assert.equal(kept.code, 3)
   assert.match(kept.stdout, /1 kept as pinned, 2 kept as in use$/m)
   assert.match(kept.stderr, /unpin it first, or say --force/)
+  const byUse = await run(site, 'purge', '--unused-for', '1d', '--yes')
+  assert.equal(byUse.code, 3)
+  assert.match(byUse.stderr, /unpin it first\n$/)
 })
 
 test('purge asks whoever sits at a terminal, after saying what would go', async () => {
