@@ -17,6 +17,7 @@ import type { AdminPorts } from './ports.ts'
 import { purgeEndpoint } from './purge.ts'
 import { reloadEndpoint } from './reload.ts'
 import { storageEndpoint } from './storage.ts'
+import { upstreamsEndpoint } from './upstreams.ts'
 import { VerifyEndpoint } from './verify.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -49,7 +50,7 @@ export function createAdminApi(options: AdminApiOptions): RequestHandler {
 }
 
 function endpointsOf({ ports, monotonic }: AdminApiOptions): readonly Endpoint[] {
-  const { names, reloading, pins, removal, verification, storage } = ports
+  const { names, reloading, pins, removal, verification, storage, upstreams } = ports
   return [
     reloadEndpoint(reloading),
     pinsEndpoint(pins, names),
@@ -57,6 +58,7 @@ function endpointsOf({ ports, monotonic }: AdminApiOptions): readonly Endpoint[]
     gcEndpoint(removal),
     new VerifyEndpoint({ verification, monotonic }),
     storageEndpoint(storage),
+    upstreamsEndpoint(upstreams),
   ]
 }
 

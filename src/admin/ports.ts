@@ -9,6 +9,7 @@ export interface AdminPorts {
   readonly removal: Removal
   readonly verification: Verification
   readonly storage: Storage
+  readonly upstreams: Upstreams
 }
 
 /** The upstreams of the configuration in effect. */
@@ -177,4 +178,31 @@ export interface NextToGo {
   readonly bytes: number
   /** Epoch milliseconds. */
   readonly lastUsedAt: number
+}
+
+export interface Upstreams {
+  /** In the order of the configuration. */
+  list(): readonly UpstreamReport[]
+}
+
+export interface UpstreamReport {
+  readonly name: string
+  readonly match: readonly string[]
+  readonly access: 'public' | 'shared' | 'caller'
+  /** It is not asked, because the configuration says so. */
+  readonly offline: boolean
+  /** Whether it is asked; of its endpoints the best counts. */
+  readonly circuit: 'closed' | 'open' | 'half_open'
+  /** What it last said of Larder's quota; `undefined` where it says nothing, or that has run out. */
+  readonly rateLimit:
+    | {
+        readonly limit: number | undefined
+        readonly remaining: number | undefined
+        readonly windowSeconds: number | undefined
+      }
+    | undefined
+  /** Milliseconds for which it has asked to be left alone; 0: none. */
+  readonly restsMs: number
+  /** Requests that wait for a place. */
+  readonly waiting: number
 }

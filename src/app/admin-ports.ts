@@ -1,11 +1,20 @@
 import { AdminError } from '../admin/errors.ts'
-import type { AdminPorts, Pin, Pins, Removal, Removed, StorageReport } from '../admin/ports.ts'
+import type {
+  AdminPorts,
+  Pin,
+  Pins,
+  Removal,
+  Removed,
+  StorageReport,
+  UpstreamReport,
+} from '../admin/ports.ts'
 import { formatReference } from '../oci/reference.ts'
 import { PinnedError } from '../store/errors.ts'
 import { InvalidPinError, NotHereError, nameOf, type Pin as StoredPin } from '../store/pin.ts'
 import type { RemovalReport } from '../store/removal-report.ts'
 import type { Selection } from '../store/selection.ts'
-import type { Upstreams } from '../upstream/routing.ts'
+import { OfflineRegistry } from '../upstream/offline.ts'
+import type { Upstream, Upstreams } from '../upstream/routing.ts'
 import type { Reloading } from './reload.ts'
 import type { Store } from './store.ts'
 
@@ -31,7 +40,14 @@ export function createAdminPorts({ store, upstreams, reloading }: AdminPortsPart
     removal: removalOf(store),
     verification: store.integrity.verification,
     storage: { read: () => readStorage(store) },
+    upstreams: { list: () => upstreams().all.map(shownUpstream) },
   }
+}
+
+function shownUpstream({ config, registry }: Upstream): UpstreamReport {
+  const { name, match, access } = config
+  const offline = registry instanceof OfflineRegistry
+  return { name, match, access, offline, ...registry.status() }
 }
 
 function pinsOf({ pins, kept, clock }: Store): Pins {

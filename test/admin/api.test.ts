@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
 import { type ClientResponse, open, send } from '../support/http-client.ts'
-import { jsonOf, NOTHING_REMOVED, PIN, Site, STORAGE, VERIFIED } from './site.ts'
+import { jsonOf, NOTHING_REMOVED, PIN, Site, STORAGE, UPSTREAM, VERIFIED } from './site.ts'
 
 const DIGEST = `sha256:${'b'.repeat(64)}`
 
@@ -231,6 +231,11 @@ test('POST /gc and GET /storage', async () => {
   assert.deepEqual(jsonOf(await site.get('/storage')), STORAGE)
   const head = await send(site.url, '/api/v1/storage', { method: 'HEAD' })
   assert.deepEqual([head.status, head.body.length], [200, 0])
+})
+
+test('GET /upstreams', async () => {
+  await using site = await Site.start()
+  assert.deepEqual(jsonOf(await site.get('/upstreams')), { upstreams: [UPSTREAM] })
 })
 
 test('each change is one line: who, what, and what came of it', async () => {

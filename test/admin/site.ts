@@ -11,6 +11,7 @@ import type {
   Removed,
   Selection,
   Target,
+  UpstreamReport,
   Verified,
   VerifyEvent,
   VerifyOptions,
@@ -98,9 +99,22 @@ export class FakePorts implements AdminPorts {
   readonly storage = {
     read: async () => STORAGE,
   }
+  readonly upstreams = {
+    list: () => [UPSTREAM],
+  }
 }
 
 export const UPSTREAMS = ['docker.io', 'ghcr.io']
+export const UPSTREAM: UpstreamReport = {
+  name: 'docker.io',
+  match: ['docker.io'],
+  access: 'public',
+  offline: false,
+  circuit: 'closed',
+  rateLimit: { limit: 100, remaining: 7, windowSeconds: 21_600 },
+  restsMs: 0,
+  waiting: 2,
+}
 export const VERIFIED: Verified = { checked: 3, ok: 3, damaged: 0, missing: 0, repaired: 0 }
 export const STORAGE = {
   usedBytes: 10,

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 
 import { ALWAYS, EXPIRED, IMPATIENT } from '../support/app.ts'
 import { answer, type Fault, hangUp } from '../support/faults.ts'
+import { send } from '../support/http-client.ts'
 import { APP, codeOf, type Hub, startHub } from '../support/hub.ts'
 import { buildImage } from '../support/images.ts'
 import { SkippingClock } from '../support/skipping-clock.ts'
@@ -282,6 +283,22 @@ test('86 what the registry says of its quota is in the metrics and not in the an
   assert.equal(await hub.app.metric('larder_upstream_ratelimit_limit', { upstream }), 100)
   assert.equal(await hub.app.metric('larder_upstream_ratelimit_remaining', { upstream }), 75)
   assert.equal(await hub.app.metric('larder_upstream_ratelimit_window_seconds'), 21_600)
+})
+
+test('86 what is left of a quota, and how the registry is, is in the admin API', async () => {
+  await using hub = await startHub({ upstream: { limits: IMPATIENT } })
+  hub.registry.rateLimit = { limit: 100, remaining: 76, windowSeconds: 21_600 }
+  await hub.app.get(`${APP}/manifests/v1`)
+  const read = async () => {
+    const { body } = await send(hub.app.adminUrl, '/api/v1/upstreams')
+    return JSON.parse(body.toString()).upstreams[0]
+  }
+  const { name, circuit, rateLimit } = await read()
+  assert.deepEqual([name, circuit], ['docker.io', 'closed'])
+  assert.deepEqual(rateLimit, { limit: 100, remaining: 75, windowSeconds: 21_600 })
+  hub.registry.script({}, hangUp())
+  for (let i = 0; i < 5; i++) await hub.app.get(`${APP}/manifests/absent${i}`)
+  assert.equal((await read()).circuit, 'open')
 })
 
 test('86 what the registry said of its quota is forgotten when its window has passed', async () => {
