@@ -128,6 +128,8 @@ export class Listener {
     const { socket } = request
     this.#answering.set(socket, response)
     response.once('close', () => this.#answering.delete(socket))
+    // A write that is passed on has a dozen listeners of its own: no leak to warn of.
+    response.setMaxListeners(24)
     response.once('finish', () => {
       if (request.complete) return
       // It is answered, and still sends: a body that nobody wanted, perhaps without an end.
