@@ -65,12 +65,15 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
   )
   const running = app
   if (wasHungUp) void running.reload()
-  logger.info({ signal: await signals.stopping }, 'draining')
-  signals.hurried.then((signal) => {
-    logger.warn({ signal }, 'stopping now')
+  const signal = await signals.stopping
+  // Told once it is so: whoever reads it may rely on it.
+  const closed = running.close()
+  logger.info({ signal }, 'draining')
+  signals.hurried.then((second) => {
+    logger.warn({ signal: second }, 'stopping now')
     running.hurry()
   }, logger.error)
-  await running.close()
+  await closed
   logger.info('stopped')
 }
 
