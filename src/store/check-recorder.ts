@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { Batch } from './batch.ts'
 
 export interface CheckRecorderOptions {
   readonly catalog: { putChecks(verifiedAt: ReadonlyMap<Digest, number>): Promise<void> }
@@ -14,22 +15,21 @@ export interface CheckRecorderOptions {
 /** Bytes whose last check is older are hashed when they are sent. */
 const MAX_AGE_MS = 7 * 24 * 3_600_000
 
-/** When stored bytes were last found to be right, gathered in memory and written in batches. */
+/** When stored bytes were last found to be right. */
 export class CheckRecorder {
   readonly #options: CheckRecorderOptions
-  readonly #timer: NodeJS.Timeout
-  #verified = new Map<Digest, number>()
-  #flushing: Promise<void> = Promise.resolve()
+  readonly #batch: Batch
 
   constructor(options: CheckRecorderOptions) {
+    const { catalog, flushIntervalMs, onError } = options
+    const write = (times: ReadonlyMap<Digest, number>) => catalog.putChecks(times)
     this.#options = options
-    this.#timer = setInterval(() => void this.flush(), options.flushIntervalMs)
-    this.#timer.unref()
+    this.#batch = new Batch({ write, flushIntervalMs, onError })
   }
 
   /** Its bytes were read and hashed just now. */
   verified(digest: Digest): void {
-    this.#verified.set(digest, this.#options.now())
+    this.#batch.set(digest, this.#options.now())
     this.#options.onVerified(digest)
   }
 
@@ -41,39 +41,22 @@ export class CheckRecorder {
   isDue(digest: Digest, verifiedAt: number | undefined): boolean {
     const limit = this.#options.now() - MAX_AGE_MS
     if (verifiedAt !== undefined && verifiedAt > limit) return false
-    const at = this.#verified.get(digest)
+    const at = this.#batch.get(digest)
     return at === undefined || at <= limit
   }
 
   /** Whether it was checked and that is not yet written. */
   has(digest: Digest): boolean {
-    return this.#verified.has(digest)
+    return this.#batch.get(digest) !== undefined
   }
 
   /** Writes what is gathered, in one transaction. Never rejects: `onError` is told. */
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#flush())
-    return this.#flushing
+    return this.#batch.flush()
   }
 
   /** Flushes for the last time. */
-  async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.flush()
-  }
-
-  async #flush(): Promise<void> {
-    const verified = this.#verified
-    if (verified.size === 0) return
-    try {
-      // They stay readable meanwhile, so that nothing is checked twice for the wait.
-      await this.#options.catalog.putChecks(verified)
-    } catch (error) {
-      this.#options.onError(error)
-      return
-    }
-    this.#verified = new Map(
-      [...this.#verified].filter(([digest, at]) => verified.get(digest) !== at),
-    )
+  close(): Promise<void> {
+    return this.#batch.close()
   }
 }

@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { Batch } from './batch.ts'
 import type { Catalog } from './ports.ts'
 
 export interface UsageRecorderOptions {
@@ -10,49 +11,28 @@ export interface UsageRecorderOptions {
   readonly now?: () => number
 }
 
-/** When blobs were last used, gathered in memory: serving a cached blob writes nothing to disk. */
+/** When blobs were last used: serving a cached blob writes nothing to disk. */
 export class UsageRecorder {
-  readonly #catalog: Pick<Catalog, 'touch'>
-  readonly #onError: (error: unknown) => void
+  readonly #batch: Batch
   readonly #now: () => number
-  readonly #timer: NodeJS.Timeout
-  #used = new Map<Digest, number>()
-  #flushing: Promise<void> = Promise.resolve()
 
   constructor({ catalog, flushIntervalMs, onError, now = Date.now }: UsageRecorderOptions) {
-    this.#catalog = catalog
-    this.#onError = onError
+    const write = (times: ReadonlyMap<Digest, number>) => catalog.touch(times)
+    this.#batch = new Batch({ write, flushIntervalMs, onError })
     this.#now = now
-    this.#timer = setInterval(() => void this.flush(), flushIntervalMs)
-    this.#timer.unref()
   }
 
   used(digest: Digest): void {
-    this.#used.set(digest, this.#now())
+    this.#batch.set(digest, this.#now())
   }
 
   /** Writes what is gathered, in one transaction. Never rejects: `onError` is told. */
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#flush())
-    return this.#flushing
+    return this.#batch.flush()
   }
 
   /** Flushes for the last time. */
-  async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.flush()
-  }
-
-  async #flush(): Promise<void> {
-    if (this.#used.size === 0) return
-    const used = this.#used
-    this.#used = new Map()
-    try {
-      await this.#catalog.touch(used)
-    } catch (error) {
-      for (const [digest, usedAt] of this.#used) used.set(digest, usedAt)
-      this.#used = used
-      this.#onError(error)
-    }
+  close(): Promise<void> {
+    return this.#batch.close()
   }
 }
