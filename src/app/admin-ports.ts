@@ -11,6 +11,7 @@ import type {
 import { formatReference } from '../oci/reference.ts'
 import { PinnedError } from '../store/errors.ts'
 import { InvalidPinError, NotHereError, nameOf, type Pin as StoredPin } from '../store/pin.ts'
+import { keptOnly } from '../store/removal.ts'
 import type { RemovalReport } from '../store/removal-report.ts'
 import type { Selection } from '../store/selection.ts'
 import { OfflineRegistry } from '../upstream/offline.ts'
@@ -101,7 +102,7 @@ function removalOf({ kept, pins }: Store): Removal {
         return shownRemoval(await kept.purge.run(wanted, { dryRun, force }))
       } catch (error) {
         if (!(error instanceof PinnedError)) throw error
-        return { ...NOTHING, kept: { pinned: 1, inUse: 0 } }
+        return { ...keptOnly({ pinned: 1, inUse: 0 }), items: [] }
       }
     },
     async gc({ dryRun, olderThanMs: unusedForMs }) {
@@ -110,15 +111,6 @@ function removalOf({ kept, pins }: Store): Removal {
       return { ...shownRemoval(report), files: report.files }
     },
   }
-}
-
-const NOTHING: Removed = {
-  tags: 0,
-  manifests: 0,
-  blobs: 0,
-  bytes: 0,
-  kept: { pinned: 0, inUse: 0 },
-  items: [],
 }
 
 /** What is to go for certain is pinned no more: its pin's file would bring it back. */
@@ -140,22 +132,19 @@ function shownRemoval({ removed, items }: RemovalReport): Removed {
 
 async function readStorage(store: Store): Promise<StorageReport> {
   const { catalog, kept, files, pins } = store
-  const totals = await catalog.totals()
-  const { quota, eviction } = kept
-  await quota.refresh()
+  const { availableBytes, quotaBytes, blobs, manifests, tags } = await store.read()
   // Not what a scrape is told, which may be a minute old: who has just pinned something looks here.
   const pinnedBytes = await pins.pinnedBytes()
   const parts = await files.listParts()
-  const { plan } = await eviction.preview({ bytes: 1 })
-  const { availableBytes } = await store.read()
+  const { plan } = await kept.eviction.preview({ bytes: 1 })
   return {
-    usedBytes: quota.usedBytes,
-    quotaBytes: quota.maxBytes,
+    usedBytes: kept.quota.usedBytes,
+    quotaBytes,
     availableBytes,
     pinnedBytes,
-    blobs: totals.blobs,
-    manifests: totals.manifests,
-    tags: totals.tags,
+    blobs,
+    manifests,
+    tags,
     parts: { count: parts.length, bytes: parts.reduce((sum, { size }) => sum + size, 0) },
     next: plan.leaving.slice(0, MAX_NEXT).map(({ digest, size = 0 }) => ({
       name: catalog.selection.nameOf(digest) ?? digest,
