@@ -19,6 +19,11 @@ export interface Target {
   readonly namespace: string | undefined
 }
 
+interface Silent {
+  readonly upstream: Upstream
+  readonly isFor: (repository: string) => boolean
+}
+
 /**
  * The closed world: `?ns=` and first path segments are looked up among what is configured and can
  * select nothing else, so no caller can make Larder talk to a host of the caller's choosing.
@@ -27,8 +32,8 @@ export class Upstreams {
   readonly #byMatch: ReadonlyMap<string, Upstream>
   readonly #default: Upstream | undefined
   readonly #allowed: ReadonlyMap<Upstream, (repository: string) => boolean>
-  /** Each as it is for repositories of which its registry is never asked. */
-  readonly #silent: ReadonlyMap<Upstream, Upstream>
+  /** Each as it is for repositories of which its registry is never asked, and which those are. */
+  readonly #silent: ReadonlyMap<Upstream, Silent>
   readonly all: readonly Upstream[]
 
   constructor(upstreams: readonly Upstream[]) {
@@ -36,9 +41,7 @@ export class Upstreams {
     this.#byMatch = new Map(upstreams.flatMap((one) => one.config.match.map((key) => [key, one])))
     this.#default = upstreams.find((one) => one.config.default)
     this.#allowed = new Map(upstreams.map((one) => [one, policyOf(one.config)]))
-    this.#silent = new Map(
-      upstreams.map((one) => [one, { ...one, registry: new OfflineRegistry(one.config.name) }]),
-    )
+    this.#silent = new Map(upstreams.map((one) => [one, silentOf(one)]))
   }
 
   get names(): readonly string[] {
@@ -60,8 +63,9 @@ export class Upstreams {
     if (!this.#allowed.get(upstream)?.(repository)) {
       throw new RegistryError('DENIED', { message: 'this cache does not serve that repository' })
     }
-    const silent = isNeverAsked(upstream.config.tags, repository) && this.#silent.get(upstream)
-    return { upstream: silent || upstream, repository, namespace: ns }
+    const silent = this.#silent.get(upstream)
+    const isAsked = silent?.isFor(repository) !== true
+    return { upstream: isAsked ? upstream : silent.upstream, repository, namespace: ns }
   }
 
   /** Whose `match` it is. */
@@ -76,14 +80,28 @@ function officialName(upstream: Upstream, path: string): string {
   return isHub && !path.includes('/') ? `library/${path}` : path
 }
 
-/** Whether every tag of the repository is under `Never`: then so are its digests, blobs and lists. */
-function isNeverAsked(rules: readonly TagRule[], repository: Repository): boolean {
-  for (const { match, repository: pattern, pullPolicy } of rules) {
-    if (pattern !== '**' && !picomatch.isMatch(repository, pattern, { dot: true })) continue
-    if (pullPolicy !== 'Never') return false
-    if (/^\*+$/.test(match)) return true
+function silentOf(upstream: Upstream): Silent {
+  const { name, tags } = upstream.config
+  return {
+    upstream: { ...upstream, registry: new OfflineRegistry(name) },
+    isFor: neverAsked(tags),
   }
-  return false
+}
+
+/** Whether every tag of a repository is under `Never`: then so are its digests, blobs and lists. */
+function neverAsked(rules: readonly TagRule[]): (repository: string) => boolean {
+  const matchers = rules.map(({ match, repository, pullPolicy }) => ({
+    isRepository: picomatch(repository, { dot: true }),
+    isEveryTag: /^\*+$/.test(match),
+    isNever: pullPolicy === 'Never',
+  }))
+  return (repository) => {
+    for (const { isRepository, isEveryTag, isNever } of matchers) {
+      if (!isRepository(repository)) continue
+      if (!isNever || isEveryTag) return isNever
+    }
+    return false
+  }
 }
 
 function policyOf({ repositories }: UpstreamConfig): (repository: string) => boolean {

@@ -217,6 +217,43 @@ for (const access of ['public', 'caller'] as const) {
   })
 }
 
+test('what was public does not wait for a registry that is slow to say whether it still is', async () => {
+  await using site = await startTenants({ upstream: { access: 'public', credentials: [ACCOUNT] } })
+  const put = site.put('open/app')
+  assert.equal(await statusOf(site, manifestOf(put)), 200)
+  site.clock.advance(GRANT_MS)
+  const held = site.registry.hold({})
+  assert.equal(await statusOf(site, manifestOf(put)), 200)
+  await held.arrived()
+  site.setPrivate('open/app')
+  held.release()
+  // Its answer counts for those who come after it.
+  await site.app.until('larder_upstream_requests_total', 1, { code: '401' })
+  let status = 200
+  for (let i = 0; i < 200 && status === 200; i++) status = await statusOf(site, manifestOf(put))
+  assert.equal(status, 403)
+})
+
+test('under Never nobody is asked whether what was public still is', async () => {
+  const rule = { match: '*', repository: '**', maxAgeMs: 0, refresh: 'blocking' } as const
+  const tags = [
+    { ...rule, match: 'v1', pullPolicy: 'Never' },
+    { ...rule, pullPolicy: 'IfNotPresent', maxAgeMs: GRANT_MS * 10 },
+  ] as const
+  await using site = await startTenants({ upstream: { access: 'public', credentials: [ACCOUNT] } })
+  const put = site.put('open/app')
+  assert.equal(await statusOf(site, '/v2/open/app/manifests/v1'), 200)
+  const upstream = { name: 'reg.test', url: site.registry.origin, default: true, tags } as const
+  const account = { access: 'public', credentials: [ACCOUNT] } as const
+  await site.app.reload({ upstreams: [{ ...upstream, ...account }] })
+  site.clock.advance(GRANT_MS)
+  site.registry.forget()
+  assert.equal(await statusOf(site, '/v2/open/app/manifests/v1'), 200)
+  assert.equal(site.registry.count(), 0)
+  assert.equal(await statusOf(site, manifestOf(put)), 200)
+  assert.ok(site.registry.count() > 0, 'where the tag is not under Never it is asked')
+})
+
 test('that a repository is public survives a restart, for the rest of its time', async () => {
   await using site = await startTenants({ upstream: { access: 'public', credentials: [ACCOUNT] } })
   const put = site.put('open/app')

@@ -187,6 +187,36 @@ test('55 what an offline cache does not have is 504 that says so, and nobody is 
   assert.equal(hub.registry.openConnections, 0)
 })
 
+test('55 a repository whose every tag is under Never is offline, its digests, blobs and lists too', async () => {
+  const [rule] = ALWAYS
+  assert.ok(rule)
+  const tags = [{ ...rule, repository: 'library/app', pullPolicy: 'Never' } as const, ...ALWAYS]
+  await using hub = await startHub({ upstream: { tags } })
+  const { registry, app } = hub
+  const paths = ['manifests/v1', `manifests/${hub.index.manifest.digest}`, 'tags/list']
+  for (const path of [...paths, `blobs/${hub.blob.digest}`, `referrers/${hub.blob.digest}`]) {
+    const got = await app.get(`${APP}/${path}`)
+    assert.equal(got.status, 504, path)
+    assert.match(got.body.toString(), /"offline":true/)
+  }
+  assert.equal(registry.count(), 0)
+  registry.add('library/other', hub.image, 'v1')
+  assert.equal((await app.get('/v2/library/other/manifests/v1')).status, 200, 'others are asked')
+})
+
+test('51 a tag that is here does not wait for a registry that asks for a short rest', async () => {
+  await using hub = await startHub({ upstream: { tags: ALWAYS, access: 'shared' } })
+  await hub.app.get(`${APP}/manifests/v1`)
+  hub.registry.script({}, answer(429, { 'retry-after': '5' }))
+  const startedAt = performance.now()
+  for (let i = 0; i < 2; i++) {
+    const got = await hub.app.get(`${APP}/manifests/v1`)
+    assert.equal(got.status, 200)
+    assert.match(String(got.headers['cache-status']), /fwd=stale/)
+  }
+  assert.ok(performance.now() - startedAt < 4_000, 'nothing waited for the rest to end')
+})
+
 test('56 an offline cache serves all of an image that was pulled before', async () => {
   await using hub = await startHub({ upstream: { tags: ALWAYS } })
   await pullAll(hub)
