@@ -36,6 +36,7 @@ const ERROR_REASONS = [
   'circuit_open',
   'connect',
   'credential',
+  'descriptors',
   'digest_mismatch',
   'dns',
   'http_5xx',
@@ -60,9 +61,23 @@ const STORE_OPERATIONS = [
   'manifest',
   'member',
   'quarantine',
+  'read',
   'tag',
   'usage',
 ]
+
+/** Why a content is not stored that the disk was not asked to take, or has no room for. */
+const NOT_STORED = [
+  'resting',
+  'too_large',
+  'unknown_size',
+  'starting',
+  'no_room',
+  'no_inodes',
+] as const
+
+/** What is wrong with the disk; see `store/trouble.ts`. */
+const TROUBLES = ['full', 'inodes', 'read_only', 'denied', 'io', 'descriptors', 'other'] as const
 
 /** `io`: the disk could not read them. */
 const CHECK_RESULTS = ['ok', 'digest', 'size', 'missing', 'io'] as const
@@ -85,6 +100,14 @@ export interface Readings {
   flights(): ReadonlyMap<string, number>
   /** Absent: nothing can be pinned. */
   pins?(): Promise<PinReadings>
+  /** Absent: nobody watches the disk. */
+  health?(): HealthReadings
+}
+
+export interface HealthReadings {
+  /** Whether what is pulled is stored. */
+  readonly isWritable: boolean
+  readonly troubles: readonly (typeof TROUBLES)[number][]
 }
 
 export interface StoreReadings {
@@ -244,6 +267,19 @@ export class Metrics {
   readonly #storeErrors = this.#counter('store_errors_total', 'Writes that the disk refused', [
     'operation',
   ])
+  readonly #notStored = this.#counter(
+    'store_not_stored_total',
+    'Contents that passed through uncached: for want of room, or as the disk refuses writes',
+    ['reason'],
+  )
+  readonly #storeWritable = this.#gauge(
+    'store_writable',
+    '0 while the disk refuses writes: pulls pass through uncached',
+    [],
+  )
+  readonly #storeTrouble = this.#gauge('store_trouble', '1 for what is wrong with the disk now', [
+    'reason',
+  ])
 
   readonly #reloadOk = this.#gauge(
     'config_last_reload_successful',
@@ -341,6 +377,7 @@ export class Metrics {
       this.#evictedBytes.inc({ reason }, 0)
     }
     for (const operation of STORE_OPERATIONS) this.#storeErrors.inc({ operation }, 0)
+    for (const reason of NOT_STORED) this.#notStored.inc({ reason }, 0)
   }
 
   pull(upstream: string, type: PullType, result: PullResult): void {
@@ -410,6 +447,10 @@ export class Metrics {
 
   storeError(operation: string): void {
     this.#storeErrors.inc({ operation })
+  }
+
+  notStored(reason: (typeof NOT_STORED)[number]): void {
+    this.#notStored.inc({ reason })
   }
 
   resume(upstream: string): void {
@@ -509,6 +550,13 @@ export class Metrics {
       this.#pinnedBytes.set(pins.pinnedBytes)
       this.#pins.set({ state: 'complete' }, pins.complete)
       this.#pins.set({ state: 'incomplete' }, pins.incomplete)
+    }
+    const health = readings.health?.()
+    if (health !== undefined) {
+      this.#storeWritable.set(health.isWritable ? 1 : 0)
+      for (const reason of TROUBLES) {
+        this.#storeTrouble.set({ reason }, health.troubles.includes(reason) ? 1 : 0)
+      }
     }
     const now = await readings.store()
     for (const [name, gauge] of Object.entries(this.#storeGauges)) {

@@ -1,9 +1,10 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
 import { Attempts } from '../access/attempts.ts'
 import { isLoopback } from '../config/addresses.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { AdminError } from './errors.ts'
+import { JSON_TYPE } from './media-types.ts'
 import { isCrossSite, isForwarded, isOwnHost } from './origin.ts'
 import { isSameToken, readTokenFile, TokenFileError } from './token-file.ts'
 
@@ -20,14 +21,35 @@ export interface AuthorityOptions {
 }
 
 /** By what right something was changed. */
-export type Right = 'token' | 'loopback'
+export type Right = 'token' | 'loopback' | 'owner'
+
+/** Who is let in to what the admin API does. */
+export interface Admission {
+  /** @throws {AdminError} */
+  admitReader(request: IncomingMessage): void
+  /**
+   * Before any of the body is read.
+   *
+   * @param mediaType the only one that this change is sent with
+   * @throws {AdminError}
+   */
+  admitChange(request: IncomingMessage, mediaType: string): Promise<Right>
+}
+
+/** For a handler that only this process can reach: it has the data directory, and so every right. */
+export const OWNER: Admission = {
+  admitReader() {},
+  async admitChange() {
+    return 'owner'
+  },
+}
 
 /**
  * Who may read and who may change. Reading is free to whoever reaches the listener. A change needs
  * the token of `admin.tokenFile`; where none is configured, a listener and a caller that are both on
  * this machine's loopback, and nothing that a browser there may have been made to send.
  */
-export class Authority {
+export class Authority implements Admission {
   readonly #options: AuthorityOptions
   readonly #guesses: Attempts
 
@@ -43,12 +65,13 @@ export class Authority {
   }
 
   /** @throws {AdminError} with what to do, before any of the body is read */
-  async admitChange(request: IncomingMessage): Promise<Right> {
+  async admitChange(request: IncomingMessage, mediaType = JSON_TYPE): Promise<Right> {
     const { headers } = request
     if (isCrossSite(headers)) throw forbidden('another site made a browser send this')
-    // Without asking first, a page of another site can send everything but this.
-    if (!/^application\/json\s*(?:;|$)/i.test(headers['content-type'] ?? '')) {
-      throw new AdminError('UNSUPPORTED_MEDIA_TYPE')
+    // Without asking first, a page of another site can send a form, or a text, and nothing else.
+    if (mediaTypeOf(headers) !== mediaType) {
+      const message = `this change is sent with Content-Type: ${mediaType}, not compressed`
+      throw new AdminError('UNSUPPORTED_MEDIA_TYPE', { message })
     }
     const file = this.#options.tokenFile()
     if (file === undefined) {
@@ -117,6 +140,10 @@ export class Authority {
       })
     if (!isRight) throw unauthorized('the admin token is wrong')
   }
+}
+
+function mediaTypeOf(headers: IncomingHttpHeaders): string | undefined {
+  return headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
 }
 
 /** An IPv4 caller of a listener for both families. */

@@ -5,13 +5,15 @@ export interface Endpoint {
   /** Below `/api/v1`. */
   readonly path: string
   readonly read?: () => Promise<object>
-  readonly post?: Change
+  readonly post?: Change | Upload
   readonly delete?: Change
 }
 
+/** What is asked for in JSON. */
 export interface Change {
   /** Its name in the audit log: fixed words. */
   readonly action: string
+  readonly body?: 'json'
   /**
    * Reads what was sent, without doing any of it: the body of a POST, the query of a DELETE (a body
    * there means nothing, RFC 9110 section 9.3.5).
@@ -27,8 +29,34 @@ export interface Prepared {
   run(response: Response): Promise<Outcome>
 }
 
+/** What comes with a body that may have no end, and is read while it comes. */
+export interface Upload {
+  /** Its name in the audit log: fixed words. */
+  readonly action: string
+  readonly body: 'stream'
+  /** The only `Content-Type` that is taken, in lower case; none that a form of a page could have. */
+  readonly mediaType: string
+  /**
+   * Reads the query, before anything of the body.
+   *
+   * @throws {AdminError}
+   */
+  prepare(query: unknown): PreparedUpload
+}
+
+export interface PreparedUpload {
+  /** As they were understood, for the audit log. */
+  readonly parameters: object
+  /**
+   * What of the body it leaves is thrown away. It may answer in lines (`LineStream`) while it reads.
+   *
+   * @param body fails when whoever sends it goes away
+   */
+  run(body: AsyncIterable<Buffer>, response: Response): Promise<Outcome>
+}
+
 export interface Outcome {
-  /** `undefined`: the change has answered by itself. */
+  /** `undefined`: the change has answered by itself, see `LineStream` and `sendBytes`. */
   readonly body: object | undefined
   /** For the audit log; default: the body. */
   readonly result?: object

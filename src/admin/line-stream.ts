@@ -1,5 +1,7 @@
 import type { Response } from 'express'
 
+import { NDJSON_TYPE } from './media-types.ts'
+
 /** Progress is for eyes: no more of it than this, and no less while nothing else is said. */
 const PROGRESS_MS = 250
 const HEARTBEAT_MS = 10_000
@@ -27,7 +29,7 @@ export class LineStream {
     this.#response = response
     this.#monotonic = monotonic
     this.#latest = first
-    response.status(200).setHeader('Content-Type', 'application/x-ndjson')
+    response.status(200).setHeader('Content-Type', NDJSON_TYPE)
     this.write(first)
     this.#heartbeat = setInterval(() => this.#repeat(), HEARTBEAT_MS).unref()
     response.once('close', () => clearInterval(this.#heartbeat))

@@ -7,6 +7,7 @@ import { OCTET_STREAM } from '../oci/media-types.ts'
 import { BegunReading } from '../pull/begun.ts'
 import type { Blobs, PulledBlob } from '../pull/blobs.ts'
 import type { ByteRange } from '../pull/content.ts'
+import { ResizedError } from '../pull/healing.ts'
 import type { Pull } from '../pull/pull.ts'
 import { ClientGoneError, writeBody } from './body.ts'
 import type { Exchange } from './exchange.ts'
@@ -20,6 +21,17 @@ export async function serveBlob(
   digest: Digest,
 ): Promise<void> {
   if (exchange.isHead) return head(exchange, blobs, pull, digest)
+  try {
+    await serve(exchange, blobs, pull, digest)
+  } catch (error) {
+    const { response } = exchange
+    if (!(error instanceof ResizedError) || response.headersSent) throw error
+    response.removeHeader('Content-Range')
+    await serve(exchange, blobs, pull, digest)
+  }
+}
+
+async function serve(exchange: Exchange, blobs: Blobs, pull: Pull, digest: Digest): Promise<void> {
   const pulled = await blobs.open(pull, digest)
   exchange.pulled(pulled.outcome)
   const { request, response } = exchange

@@ -1,4 +1,5 @@
 import { RegistryError } from '../oci/errors.ts'
+import { isOutOfDescriptors, outOfDescriptors } from '../pull/failures.ts'
 import { ClientGoneError } from './body.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -15,8 +16,9 @@ const CONTENT_HEADERS = [
 ]
 
 /** The one place where an error becomes an answer. */
-export function answerError(exchange: Exchange, error: unknown): void {
-  if (error instanceof ClientGoneError) return
+export function answerError(exchange: Exchange, thrown: unknown): void {
+  if (thrown instanceof ClientGoneError) return
+  const error = isOutOfDescriptors(thrown) ? outOfDescriptors(thrown) : thrown
   exchange.failed(error)
   const { response, isHead } = exchange
   if (response.headersSent) {

@@ -5,6 +5,8 @@ export interface Check {
   readonly name: string
   /** A sentence about what is wrong; `undefined` when nothing is. */
   readonly problem: () => string | undefined
+  /** What an operator should know of, though pulls are answered all the same. */
+  readonly warning?: () => string | undefined
 }
 
 /** `/livez` and `/readyz`, on both listeners, outside of the log and of the front door. */
@@ -24,11 +26,15 @@ export class Probes {
       return true
     }
     if (path !== '/readyz') return false
-    const checks = this.#checks.map(({ name, problem }) => ({ name, problem: problem() }))
+    const checks = this.#checks.map(({ name, problem, warning }) => {
+      return { name, problem: problem(), warning: warning?.() }
+    })
     const isReady = checks.every(({ problem }) => problem === undefined)
     const isVerbose = new URLSearchParams(query).has('verbose')
     const status = isReady ? 'ready' : 'not ready'
-    const shown = checks.map(({ name, problem }) => ({ name, status: problem ?? 'ok' }))
+    const shown = checks.map(({ name, problem, warning }) => {
+      return { name, status: problem ?? warning ?? 'ok' }
+    })
     send(response, isReady ? 200 : 503, { status, ...(isVerbose ? { checks: shown } : {}) })
     return true
   }

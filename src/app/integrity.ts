@@ -37,8 +37,10 @@ export interface IntegrityParts {
 export interface Integrity {
   readonly shelves: BlobShelves
   readonly verification: Verification
+  /** What is lost is fetched by it from now on. What fetches is built of what is kept here. */
+  fetchWith(refetch: Refetch): void
   /** Begins to check in the background, as far as pulls leave room for it. */
-  begin(activity: { readonly isBusy: () => boolean; readonly refetch: Refetch }): void
+  begin(activity: { readonly isBusy: () => boolean }): void
   close(): Promise<void>
 }
 
@@ -71,8 +73,15 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
     ...(parts.failAt === undefined ? {} : { failAt: parts.failAt }),
   })
   const checker = new Checker({ blobs: files, catalog, leases, recorder, damage })
-  const shelves = new BlobShelves({ blobs: files, chunks, leases, sendings, recorder, damage })
-  // What fetches is built of what is kept here, so it comes later.
+  const shelves = new BlobShelves({
+    blobs: files,
+    chunks,
+    leases,
+    sendings,
+    recorder,
+    damage,
+    onFailed: (error) => storeFailed('read', error),
+  })
   let fetcher: Refetch = async () => false
   const refetch: Refetch = (source, digest, signal) => fetcher(source, digest, signal)
   const repair = new Repair({ blobs: files, catalog, refetch, onError })
@@ -82,8 +91,10 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
   return {
     shelves,
     verification,
+    fetchWith(refetch) {
+      fetcher = refetch
+    },
     begin(activity) {
-      fetcher = activity.refetch
       scrub = new Scrub({
         ...common,
         repair,

@@ -4,7 +4,6 @@ import type { Config } from '../config/config.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics, StoreReadings } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
-import { ContentMismatchError } from '../oci/errors.ts'
 import { ClockKeeper, SteadyClock } from '../steady-clock.ts'
 import { FileBlobs } from '../store/blobs.ts'
 import type { SqliteCatalog } from '../store/catalog.ts'
@@ -15,8 +14,8 @@ import { openCatalog } from '../store/rebuild.ts'
 import type { BlobShelves } from '../store/shelves.ts'
 import { UsageRecorder } from '../store/usage.ts'
 import type { Clock } from '../upstream/clock.ts'
+import { type Health, openHealth } from './health.ts'
 import { createIntegrity, type Integrity } from './integrity.ts'
-import { reasonOf } from './reason.ts'
 import { type KeptStore, keepStore } from './upkeep.ts'
 
 const USAGE_FLUSH_MS = 5_000
@@ -47,6 +46,9 @@ export interface Store {
   readonly integrity: Integrity
   readonly usage: UsageRecorder
   readonly storeFailed: (operation: string, error: unknown) => void
+  readonly health: Health['state']
+  /** Settles when it is known what is here. Never rejects. */
+  readonly ready: Promise<unknown>
   /** For a scrape. */
   read(): Promise<StoreReadings>
   close(): Promise<void>
@@ -56,9 +58,11 @@ export async function openStore(parts: StoreParts): Promise<Store> {
   const { config, logger, metrics } = parts
   const { path } = config().storage
   const failAt = parts.failAt === undefined ? {} : { failAt: parts.failAt }
-  const storeFailed = createComplaint(logger, metrics)
-  const onError = (error: unknown) => storeFailed('upkeep', error)
   const files = await FileBlobs.open({ path, ...failAt })
+  const health = await openHealth({ path, logger, metrics, elapsed: () => parts.clock.elapsed() })
+  const { storeFailed } = health
+  const assertWritable = () => health.state.assertWritable()
+  const onError = (error: unknown) => storeFailed('upkeep', error)
   let clock = new SteadyClock({ system: parts.clock, last: undefined })
   const now = () => clock.now()
   const elapsed = () => clock.elapsed()
@@ -66,7 +70,14 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     clock = new SteadyClock({ system: parts.clock, last })
     return now
   }
-  const { catalog, rebuilt } = openCatalog({ path, blobs: files, logger, beginTime, ...failAt })
+  const { catalog, rebuilt } = openCatalog({
+    path,
+    blobs: files,
+    logger,
+    beginTime,
+    assertWritable,
+    ...failAt,
+  })
   const keeper = new ClockKeeper({ clock, store: catalog, onError })
   const pins = await Pins.open({ path, catalog, blobs: files, logger, now, ...failAt })
   const chunks = new ChunkCache({ maxBytes: config().memory.chunkCacheBytes })
@@ -96,12 +107,14 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     now,
     elapsed,
     onError,
+    assertWritable,
     ...failAt,
   })
   const common = { files, catalog, chunks, leases: kept.leases, ready, clock, ...failAt }
   const integrity = createIntegrity({ ...common, config, metrics, logger, storeFailed })
+  const writeToDatabase = () => catalog.putClock(clock.now())
+  health.begin({ admission: kept.admission, writeToDatabase })
   const endPinTimers = lookAfterPins(pins, kept, onError)
-  kept.upkeep.start()
   return {
     clock,
     files,
@@ -112,9 +125,12 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     integrity,
     usage,
     storeFailed,
+    health: health.state,
+    ready,
     read: () => readStore(path, catalog, kept),
     async close() {
       endPinTimers()
+      await health.close()
       await integrity.close()
       await kept.stop()
       await pins.close()
@@ -123,19 +139,6 @@ export async function openStore(parts: StoreParts): Promise<Store> {
       await catalog.close()
       await rebuilt
     },
-  }
-}
-
-function createComplaint(logger: Logger, metrics: Metrics): Store['storeFailed'] {
-  return (operation, error) => {
-    if (error instanceof ContentMismatchError) {
-      const { what, expected, actual } = error
-      metrics.integrity(what)
-      logger.warn({ operation, expected, actual }, 'damaged on disk: put aside, fetched again')
-      return
-    }
-    metrics.storeError(operation)
-    logger.warn({ operation, reason: reasonOf(error) }, 'the store refused: passing through')
   }
 }
 

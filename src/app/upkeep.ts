@@ -32,6 +32,8 @@ export interface UpkeepParts {
   /** Milliseconds of a clock that never jumps. */
   readonly elapsed: () => number
   readonly onError: (error: unknown) => void
+  /** Throws while the disk refuses writes; default: it never does. */
+  readonly assertWritable?: () => void
   readonly failAt?: FailAt
   readonly measure?: (path: string) => Promise<Disk>
 }
@@ -56,7 +58,7 @@ export interface KeptStore {
 
 export async function keepStore(parts: UpkeepParts): Promise<KeptStore> {
   const { path, files, catalog, settings, protection, events, flushUses, ready, now } = parts
-  const { elapsed, onError } = parts
+  const { elapsed, onError, assertWritable } = parts
   const { retention, selection } = catalog
   const rows = retention
   const failAt = parts.failAt === undefined ? {} : { failAt: parts.failAt }
@@ -69,7 +71,7 @@ export async function keepStore(parts: UpkeepParts): Promise<KeptStore> {
   const common = { removal, leases, protection, turns, flushUses, now }
   const eviction = new Eviction({ ...common, rows, quota })
   const admission = new Admission({ quota, eviction, ready, onError, elapsed })
-  const blobs = new CappedBlobs({ blobs: files, quota, admission, removal, leases })
+  const blobs = new CappedBlobs({ blobs: files, quota, admission, removal, leases, assertWritable })
   const leftovers = new Leftovers({ blobs: files, retention, selection, quota, leases, now })
   const garbage = new Garbage({ ...common, retention, selection, leftovers, ready })
   const purge = new Purge({ ...common, retention, selection, eviction })

@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Metrics } from '../metrics.ts'
 import type { Clock } from '../upstream/clock.ts'
 import { Fleet } from '../upstream/fleet.ts'
-import type { AppOptions } from './options.ts'
+import type { SiteOptions } from './site.ts'
 
 /** What is elsewhere. */
-export function createFleet(options: AppOptions, clock: Clock, metrics: Metrics): Fleet {
+export function createFleet(options: SiteOptions, clock: Clock, metrics: Metrics): Fleet {
   const { logger, version, proxyEnvironment, programs } = options
   return new Fleet({
     logger,

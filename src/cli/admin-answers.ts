@@ -1,4 +1,7 @@
 /** Reads what the admin API answers; its errors become exit codes. */
+import type { IncomingMessage } from 'node:http'
+import { text } from 'node:stream/consumers'
+
 import type { Problem } from '../config/problems.ts'
 import { formatProblem } from '../config/problems.ts'
 import { ExitError } from './exit.ts'
@@ -30,37 +33,32 @@ interface Failure {
  *
  * @throws {ExitError} with what the server says of a failure
  */
-export async function answerOf(response: Response, url: string): Promise<unknown> {
-  const answer = await response.json().catch((cause: unknown) => {
-    throw new ExitError(EXIT_FAILURE, notLarder(response, url), { cause })
-  })
-  if (response.ok) return answer
+export async function answerOf(message: IncomingMessage, name: string): Promise<unknown> {
+  const answer = parse(await text(message))
   const failure = failureOf(answer)
-  if (failure === undefined) throw new ExitError(EXIT_FAILURE, notLarder(response, url))
-  throw exitErrorOf(failure)
+  if (failure !== undefined && !isOk(message)) throw exitErrorOf(failure)
+  if (answer === undefined || !isOk(message)) throw notLarder(message, name)
+  return answer
 }
 
-/**
- * The JSON objects of a body with one on each line, as they come.
- *
- * @throws {ExitError} when the body is cut
- */
-export async function* linesOf(
-  response: Response,
-  url: string,
-): AsyncGenerator<object, void, undefined> {
-  if (!response.headers.get('content-type')?.startsWith('application/x-ndjson')) {
-    throw new ExitError(EXIT_FAILURE, notLarder(response, url))
-  }
+/** @throws {ExitError} unless what is answered is what was asked for */
+export async function requireType(
+  message: IncomingMessage,
+  mediaType: string,
+  name: string,
+): Promise<void> {
+  if (!isOk(message)) await answerOf(message, name)
+  if (!message.headers['content-type']?.startsWith(mediaType)) throw notLarder(message, name)
+}
+
+/** The JSON objects of a body with one on each line, as they come. */
+export async function* linesOf(message: IncomingMessage): AsyncGenerator<object, void, undefined> {
+  const decoder = new TextDecoder()
   let rest = ''
-  try {
-    for await (const text of textOf(response)) {
-      const lines = `${rest}${text}`.split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) yield JSON.parse(line) as object
-    }
-  } catch (cause) {
-    throw new ExitError(EXIT_FAILURE, `the answer of ${url} was cut: see its log`, { cause })
+  for await (const bytes of message as AsyncIterable<Buffer>) {
+    const lines = `${rest}${decoder.decode(bytes, { stream: true })}`.split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) yield JSON.parse(line) as object
   }
 }
 
@@ -84,11 +82,20 @@ export function failureOf(answer: unknown): Failure | undefined {
   return isFailure ? (error as Failure) : undefined
 }
 
-function notLarder({ status }: Response, url: string): string {
-  return `${url} answers ${status}, not as Larder's admin API does: is it server.adminListen?`
+function isOk({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300
 }
 
-async function* textOf({ body }: Response): AsyncGenerator<string, void, undefined> {
-  const decoder = new TextDecoder()
-  for await (const bytes of body ?? []) yield decoder.decode(bytes, { stream: true })
+/** `undefined` of what is no JSON; no answer of the API is without any. */
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    return undefined
+  }
+}
+
+function notLarder({ statusCode }: IncomingMessage, name: string): ExitError {
+  const said = `${name} answers ${statusCode}, not as Larder's admin API does`
+  return new ExitError(EXIT_FAILURE, `${said}: is it server.adminListen?`)
 }

@@ -1,24 +1,36 @@
 import { resolve } from 'node:path'
+import type { Readable } from 'node:stream'
 
 import { type Command, Option } from 'commander'
 
+import { JSON_TYPE, NDJSON_TYPE } from '../admin/media-types.ts'
 import { readTokenFile, TokenFileError } from '../admin/token-file.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Surroundings } from '../config/surroundings.ts'
-import { answerOf, linesOf } from './admin-answers.ts'
+import { answerOf, linesOf, requireType } from './admin-answers.ts'
+import { Exchange, type Sending } from './admin-exchange.ts'
+import { remoteTransport, type Transport } from './admin-transport.ts'
 import { adminUrlOf, parseServerUrl } from './admin-url.ts'
 import { ExitError } from './exit.ts'
 
-const READ_TIMEOUT_MS = 30_000
-/** A large store takes a while to be gone through. The stream of a verification has no end of time. */
-const CHANGE_TIMEOUT_MS = 290_000
+const READ_PATIENCE_MS = 30_000
+/** A large store takes a while to be gone through. */
+const PATIENCE_MS = 290_000
 
-/** How every command that talks to a running server finds it. */
+/** How a command finds the running server that it talks to. */
 export interface AdminClientOptions {
   readonly config?: string
   readonly server?: string
   readonly tokenFile?: string
+  /** Instead of a running server; of commands that can do without one. */
+  readonly dataDir?: string
+}
+
+export interface UploadOptions {
+  readonly mediaType: string
+  /** In bytes, where it is known. */
+  readonly size?: number
 }
 
 /** The options by which a running server is found, on a command that talks to one. */
@@ -29,49 +41,72 @@ export function addAdminOptions(command: Command): Command {
     .option('--token-file <file>', 'the file with the admin token, instead of admin.tokenFile')
 }
 
+/** As {@link addAdminOptions}, on a command that can do without a server. */
+export function addStoreOptions(command: Command): Command {
+  const dataDir = new Option('--data-dir <dir>', 'work on this data directory, which no server has')
+  return addAdminOptions(command).addOption(dataDir.conflicts(['server', 'tokenFile']))
+}
+
 export function outputOption(): Option {
   return new Option('-o, --output <format>').choices(['table', 'json']).default('table')
 }
 
-/** A running server's admin API. What it answers with an error ends the command. */
-export class AdminClient {
-  readonly #url: string
+/**
+ * The admin API of a running server, or of a data directory that none has. What it answers with an
+ * error ends the command.
+ */
+export class AdminClient implements AsyncDisposable {
+  readonly #transport: Transport
   readonly #tokenFile: string | undefined
 
-  private constructor(url: string, tokenFile: string | undefined) {
-    this.#url = url
+  /** @param tokenFile read for each change; `undefined`: none is needed */
+  constructor(transport: Transport, tokenFile: string | undefined) {
+    this.#transport = transport
     this.#tokenFile = tokenFile
   }
 
   /**
    * @throws {ConfigError} of the file that says where the server is
-   * @throws {ExitError} 2
+   * @throws {ExitError} 2; 75 where a server has the data directory
    */
   static async open(options: AdminClientOptions, io: Surroundings): Promise<AdminClient> {
-    const { server } = options
+    const { server, dataDir, config: file } = options
+    if (dataDir !== undefined) {
+      const { openDataDirectory } = await import('./data-directory.ts')
+      return new AdminClient(await openDataDirectory({ dataDir, file }, io), undefined)
+    }
     const tokenFile =
       options.tokenFile === undefined ? undefined : resolve(io.cwd, options.tokenFile)
     const url = server === undefined ? undefined : parseServerUrl(server)
     // Who says everything needs no configuration, and no right one.
-    if (url !== undefined && tokenFile !== undefined) return new AdminClient(url, tokenFile)
+    if (url !== undefined && tokenFile !== undefined) {
+      return new AdminClient(remoteTransport(url), tokenFile)
+    }
     const config = await load(options, io)
-    return new AdminClient(url ?? adminUrlOf(config), tokenFile ?? config.admin.tokenFile)
+    const transport = remoteTransport(url ?? adminUrlOf(config))
+    return new AdminClient(transport, tokenFile ?? config.admin.tokenFile)
+  }
+
+  /** Lets go of the data directory. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#transport.close()
   }
 
   /** @throws {ExitError} */
   async get(path: string): Promise<unknown> {
-    return answerOf(await this.#send('GET', path, undefined, READ_TIMEOUT_MS), this.#url)
+    const exchange = this.#begin({ method: 'GET', path, patienceMs: READ_PATIENCE_MS })
+    return this.#json(exchange)
   }
 
   /** @throws {ExitError} */
   async post(path: string, body: object): Promise<unknown> {
-    return answerOf(await this.#send('POST', path, body, CHANGE_TIMEOUT_MS), this.#url)
+    return this.#json(await this.#change({ path, ...jsonOf(body) }))
   }
 
   /** @throws {ExitError} */
   async delete(path: string, query: URLSearchParams): Promise<unknown> {
-    const response = await this.#send('DELETE', `${path}?${query}`, undefined, CHANGE_TIMEOUT_MS)
-    return answerOf(response, this.#url)
+    const headers = { 'Content-Type': JSON_TYPE }
+    return this.#json(await this.#change({ method: 'DELETE', path: `${path}?${query}`, headers }))
   }
 
   /**
@@ -80,35 +115,94 @@ export class AdminClient {
    * @throws {ExitError} also when it is cut; whether it came to its end is for the reader to see
    */
   async *stream(path: string, body: object): AsyncGenerator<object, void, undefined> {
-    const response = await this.#send('POST', path, body, undefined)
-    if (!response.ok) await answerOf(response, this.#url)
-    yield* linesOf(response, this.#url)
+    yield* this.#lines(await this.#change({ path, ...jsonOf(body) }))
   }
 
-  async #send(
-    method: string,
+  /**
+   * Sends a body of any length, no faster than it is taken, and gives the lines of the answer as they
+   * come. Who stops reading them ends the sending too.
+   *
+   * @throws {ExitError} as {@link stream}; a refusal ends the sending at once
+   * @throws what reading `body` fails with; it is destroyed in any case
+   */
+  async *upload(
     path: string,
-    body: object | undefined,
-    timeoutMs: number | undefined,
-  ): Promise<Response> {
-    const isChange = method !== 'GET'
-    const token = isChange ? await this.#readToken() : undefined
-    try {
-      return await fetch(`${this.#url}/api/v1${path}`, {
-        method,
-        headers: {
-          Accept: 'application/json',
-          ...(isChange ? { 'Content-Type': 'application/json' } : {}),
-          ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        // The token is for this address and no other.
-        redirect: 'error',
-        ...(timeoutMs === undefined ? {} : { signal: AbortSignal.timeout(timeoutMs) }),
-      })
-    } catch (error) {
-      throw unreachable(error, this.#url)
+    query: URLSearchParams,
+    body: Readable,
+    { mediaType, size }: UploadOptions,
+  ): AsyncGenerator<object, void, undefined> {
+    const headers = {
+      'Content-Type': mediaType,
+      ...(size === undefined ? {} : { 'Content-Length': size }),
     }
+    try {
+      yield* this.#lines(await this.#change({ path: `${path}?${query}`, headers, body }))
+    } finally {
+      body.destroy()
+    }
+  }
+
+  /**
+   * The bytes of an answer of any length, no faster than they are taken. Whole when it ends by itself.
+   *
+   * @param mediaType what is asked for
+   * @throws {ExitError} also when it is cut
+   */
+  async *download(
+    path: string,
+    body: object,
+    mediaType: string,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const exchange = await this.#change({ path, accept: mediaType, ...jsonOf(body) })
+    try {
+      const answer = await exchange.answer()
+      await requireType(answer, mediaType, this.#transport.name)
+      yield* answer as AsyncIterable<Uint8Array>
+    } catch (error) {
+      throw exchange.failure(error)
+    } finally {
+      exchange.end()
+    }
+  }
+
+  async #json(exchange: Exchange): Promise<unknown> {
+    try {
+      return await answerOf(await exchange.answer(), this.#transport.name)
+    } catch (error) {
+      throw exchange.failure(error)
+    } finally {
+      exchange.end()
+    }
+  }
+
+  async *#lines(exchange: Exchange): AsyncGenerator<object, void, undefined> {
+    try {
+      const answer = await exchange.answer()
+      await requireType(answer, NDJSON_TYPE, this.#transport.name)
+      yield* linesOf(answer)
+    } catch (error) {
+      throw exchange.failure(error)
+    } finally {
+      exchange.end()
+    }
+  }
+
+  /** Shows the token, which is for this address and no other: nothing here follows a redirect. */
+  async #change(request: Partial<Request> & Pick<Request, 'path'>): Promise<Exchange> {
+    const token = await this.#readToken()
+    const authorization = token === undefined ? {} : { Authorization: `Bearer ${token}` }
+    const headers = { ...request.headers, ...authorization }
+    return this.#begin({ method: 'POST', patienceMs: PATIENCE_MS, ...request, headers })
+  }
+
+  #begin({ method, path, headers, accept = JSON_TYPE, body, patienceMs }: Request): Exchange {
+    return new Exchange(this.#transport, {
+      method,
+      path: `/api/v1${path}`,
+      headers: { Accept: accept, ...headers },
+      body,
+      patienceMs,
+    })
   }
 
   async #readToken(): Promise<string | undefined> {
@@ -123,28 +217,19 @@ export class AdminClient {
   }
 }
 
+interface Request extends Pick<Sending, 'method' | 'path' | 'patienceMs'> {
+  readonly headers?: Sending['headers']
+  readonly accept?: string
+  readonly body?: Exclude<Sending['body'], undefined>
+}
+
+function jsonOf(body: object) {
+  return { body: JSON.stringify(body), headers: { 'Content-Type': JSON_TYPE } }
+}
+
 async function load(
   { config: file }: AdminClientOptions,
   { env, cwd }: Surroundings,
 ): Promise<Config> {
   return (await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd })).config
-}
-
-function unreachable(error: unknown, url: string): ExitError {
-  const code = codeOf(error)
-  if (code === 'TimeoutError' || code === 'UND_ERR_HEADERS_TIMEOUT') {
-    const message = `${url} took the request and gave no answer in time: see its log`
-    return new ExitError(1, message, { cause: error })
-  }
-  const why = code === undefined || code === 'ECONNREFUSED' ? '' : ` (${code})`
-  const message = `no Larder answers at ${url}${why}: is it running? start it, or say --server`
-  return new ExitError(1, message, { cause: error })
-}
-
-/** `fetch` wraps what happened, once or more. */
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined
-  if (error.name === 'TimeoutError') return error.name
-  if ('code' in error && typeof error.code === 'string') return error.code
-  return codeOf(error.cause)
 }

@@ -5,7 +5,7 @@ import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
-  addAdminOptions,
+  addStoreOptions,
   outputOption,
 } from './admin-client.ts'
 import { printRemoved, type RemovedAnswer } from './removed.ts'
@@ -19,7 +19,8 @@ interface GcOptions extends AdminClientOptions {
 const EXAMPLES = `
 Examples:
   larder gc --dry-run
-  larder gc --older-than 1h`
+  larder gc --older-than 1h
+  larder gc --data-dir /var/lib/larder`
 
 export function gcCommand(io: Surroundings): Command {
   const command = new Command('gc')
@@ -28,9 +29,9 @@ export function gcCommand(io: Surroundings): Command {
     .option('--older-than <duration>', 'leave what is younger, such as 1h')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
-  return addAdminOptions(command).action(async (options: GcOptions) => {
+  return addStoreOptions(command).action(async (options: GcOptions) => {
     const { dryRun = false, olderThan, output } = options
-    const client = await AdminClient.open(options, io)
+    await using client = await AdminClient.open(options, io)
     const removed = await client.post('/gc', { dryRun, olderThan })
     printRemoved(removed as RemovedAnswer, { dryRun, output }, io)
   })

@@ -6,7 +6,7 @@ import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
-  addAdminOptions,
+  addStoreOptions,
   outputOption,
 } from './admin-client.ts'
 import { ExitError } from './exit.ts'
@@ -36,7 +36,8 @@ A pinned tag keeps what it holds now; with --follow it keeps what the tag moves 
 Examples:
   larder pin ghcr.io/acme/app:v1 nginx@sha256:…
   larder pin --pattern 'registry.k8s.io/**:v1.31.*' --expires 90d
-  larder pin --list`
+  larder pin --list
+  larder pin --list --data-dir /var/lib/larder`
 
 export function pinCommand(io: Surroundings): Command {
   const command = new Command('pin')
@@ -48,13 +49,13 @@ export function pinCommand(io: Surroundings): Command {
     .option('--list', 'show what is pinned')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
-  return addAdminOptions(command).action(async (refs: string[], options: PinOptions) => {
+  return addStoreOptions(command).action(async (refs: string[], options: PinOptions) => {
     const { list = false, output } = options
     const request = list ? undefined : requestOf(refs, options)
     if (list && (refs.length > 0 || options.pattern !== undefined)) {
       throw new ExitError(EXIT_USAGE, '--list shows every pin: leave REF and --pattern out')
     }
-    const client = await AdminClient.open(options, io)
+    await using client = await AdminClient.open(options, io)
     const answer = await (request === undefined
       ? client.get('/pins')
       : client.post('/pins', request))

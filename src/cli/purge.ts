@@ -5,7 +5,7 @@ import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
-  addAdminOptions,
+  addStoreOptions,
   outputOption,
 } from './admin-client.ts'
 import { ExitError } from './exit.ts'
@@ -33,7 +33,8 @@ Examples:
   larder purge ghcr.io/acme/app:v1 nginx@sha256:…
   larder purge --pattern 'docker.io/library/*:1.*' --dry-run
   larder purge --unused-for 30d --yes
-  larder purge --down-to 50GiB --yes`
+  larder purge --down-to 50GiB --yes
+  larder purge --upstream ghcr.io --yes --data-dir /var/lib/larder -c /etc/larder/larder.yaml`
 
 export function purgeCommand(io: Surroundings, terminal: Terminal): Command {
   const command = new Command('purge')
@@ -48,7 +49,7 @@ export function purgeCommand(io: Surroundings, terminal: Terminal): Command {
     .option('-y, --yes', 'do not ask')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
-  return addAdminOptions(command).action((refs: string[], options: PurgeOptions) =>
+  return addStoreOptions(command).action((refs: string[], options: PurgeOptions) =>
     purge(refs, options, io, terminal),
   )
 }
@@ -66,7 +67,7 @@ async function purge(
     const message = 'nobody is here to be asked: say --yes, or --dry-run to see what would go'
     throw new ExitError(EXIT_USAGE, message)
   }
-  const client = await AdminClient.open(options, io)
+  await using client = await AdminClient.open(options, io)
   const send = async (isDry: boolean) =>
     (await client.post('/purge', { ...selection, force, dryRun: isDry })) as RemovedAnswer
   if (mustAsk) {

@@ -27,7 +27,7 @@ export function reloadCommand(io: Surroundings): Command {
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
   return addAdminOptions(command).action(async (options: ReloadOptions) => {
-    const client = await AdminClient.open(options, io)
+    await using client = await AdminClient.open(options, io)
     const answer = (await client.post('/reload', {})) as { readonly warnings: readonly Problem[] }
     for (const { message, ...warning } of answer.warnings) {
       io.stderr.write(`${formatProblem({ ...warning, message: `warning: ${message}` })}\n`)

@@ -41,6 +41,15 @@ const COMMANDS: readonly Entry[] = [
     load: async ({ io, terminal }) => (await import('./verify.ts')).verifyCommand(io, terminal),
   },
   { name: 'reload', load: async ({ io }) => (await import('./reload.ts')).reloadCommand(io) },
+  {
+    name: 'doctor',
+    load: async ({ version, io }) => (await import('./doctor.ts')).doctorCommand(version, io),
+  },
+  {
+    name: 'node-config',
+    load: async ({ io }) => (await import('./node-config.ts')).nodeConfigCommand(io),
+  },
+  { name: 'images', load: async ({ io }) => (await import('./images.ts')).imagesCommand(io) },
   { name: 'config', load: async ({ io }) => (await import('./config.ts')).configCommand(io) },
   {
     name: 'healthcheck',

@@ -5,15 +5,14 @@ import { type App, startApp } from '../app.ts'
 import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem } from '../config/problems.ts'
 import { createLogger } from '../log.ts'
-import { DataDirectoryError, DataDirectoryInUseError, NewerSchemaError } from '../store/errors.ts'
 import { ExitError } from './exit.ts'
 import { programEnvironment, proxyEnvironment } from './process-environment.ts'
 import { Signals } from './signals.ts'
+import { storeExitError } from './store-errors.ts'
 import type { Version } from './version.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_CONFIG = 2
-const EXIT_IN_USE = 75
 
 /** `larder serve` */
 export function serveCommand(version: Version): Command {
@@ -90,15 +89,11 @@ function sourceOf({ file, stamp }: LoadedConfig): ConfigSource {
 
 /** One line for what an operator can mend. */
 function toExitError(error: unknown): unknown {
-  if (error instanceof DataDirectoryInUseError) return new ExitError(EXIT_IN_USE, error.message)
-  if (error instanceof DataDirectoryError || error instanceof NewerSchemaError) {
-    return new ExitError(EXIT_FAILURE, error.message)
-  }
-  if (!(error instanceof Error) || !('syscall' in error)) return error
-  if (error.syscall === 'listen' && 'port' in error && 'address' in error && 'code' in error) {
+  const isListening = error instanceof Error && 'syscall' in error && error.syscall === 'listen'
+  if (isListening && 'port' in error && 'address' in error && 'code' in error) {
     const where = `${error.address}:${error.port}`
     const why = error.code === 'EADDRINUSE' ? 'the port is in use' : `cannot listen (${error.code})`
     return new ExitError(EXIT_FAILURE, `${where}: ${why}: see server.listen and server.adminListen`)
   }
-  return new ExitError(EXIT_FAILURE, error.message)
+  return storeExitError(error)
 }

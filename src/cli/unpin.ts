@@ -5,7 +5,7 @@ import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,
   type AdminClientOptions,
-  addAdminOptions,
+  addStoreOptions,
   outputOption,
 } from './admin-client.ts'
 import { ExitError } from './exit.ts'
@@ -30,7 +30,8 @@ Takes the pin away, not the content: that goes when room is needed, or with lard
 
 Examples:
   larder unpin ghcr.io/acme/app:v1
-  larder unpin --pattern 'registry.k8s.io/**:v1.31.*'`
+  larder unpin --pattern 'registry.k8s.io/**:v1.31.*'
+  larder unpin ghcr.io/acme/app:v1 --data-dir /var/lib/larder`
 
 export function unpinCommand(io: Surroundings): Command {
   const command = new Command('unpin')
@@ -39,12 +40,12 @@ export function unpinCommand(io: Surroundings): Command {
     .option('--pattern <glob>', 'a pattern, as it was pinned')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
-  return addAdminOptions(command).action(async (refs: string[], options: UnpinOptions) => {
+  return addStoreOptions(command).action(async (refs: string[], options: UnpinOptions) => {
     const { pattern, output } = options
     requireRefsOrPattern(refs, pattern)
     const query = new URLSearchParams(refs.map((ref) => ['reference', ref]))
     if (pattern !== undefined) query.set('pattern', pattern)
-    const client = await AdminClient.open(options, io)
+    await using client = await AdminClient.open(options, io)
     const answer = (await client.delete('/pins', query)) as Unpinned
     const { unpinned, unknown } = answer
     const isJson = output === 'json'

@@ -111,7 +111,12 @@ function parseTarget({ match }: UpstreamConfig, ref: string): WalkTarget {
   throw new ExitError(EXIT_CONFIG, `${ref} is not an image such as acme/app:v1`)
 }
 
-function openWalk(config: UpstreamConfig, version: string, { env }: Surroundings) {
+/**
+ * The way to a registry with what the process is started with; to be closed.
+ *
+ * @throws {ExitError} 2 where a file that the upstream names cannot be read
+ */
+export function openWalk(config: UpstreamConfig, version: string, { env }: Surroundings) {
   const nothing = () => {}
   const dependencies: RegistryDependencies = {
     logger: createLogger({ level: 'silent', format: 'json' }),

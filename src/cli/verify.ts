@@ -7,7 +7,7 @@ import { exitErrorOf, failureOf } from './admin-answers.ts'
 import {
   AdminClient,
   type AdminClientOptions,
-  addAdminOptions,
+  addStoreOptions,
   outputOption,
 } from './admin-client.ts'
 import { ExitError } from './exit.ts'
@@ -44,11 +44,14 @@ interface Fault {
 const EXAMPLES = `
 Reads everything that is stored, and hashes it. What is damaged is put aside and never served; it is
 fetched again by the next pull, or at once with --repair. Ends with 4 if anything stays damaged or
-missing. Ctrl-C ends the verification on the server too.
+missing. Ctrl-C ends the verification on the server too. Without a server, with --data-dir, it is
+fetched from the registries of the configuration that -c names.
 
 Examples:
   larder verify
-  larder verify --repair -o json`
+  larder verify --repair -o json
+  larder verify --data-dir /var/lib/larder
+  larder verify --data-dir /var/lib/larder --repair -c /etc/larder/larder.yaml`
 
 export function verifyCommand(io: Surroundings, terminal: Terminal): Command {
   const command = new Command('verify')
@@ -56,7 +59,7 @@ export function verifyCommand(io: Surroundings, terminal: Terminal): Command {
     .option('--repair', 'fetch what is damaged or missing again')
     .addOption(outputOption())
     .addHelpText('after', EXAMPLES)
-  return addAdminOptions(command).action((options: VerifyOptions) => verify(options, io, terminal))
+  return addStoreOptions(command).action((options: VerifyOptions) => verify(options, io, terminal))
 }
 
 async function verify(
@@ -65,7 +68,7 @@ async function verify(
   { isWatched }: Terminal,
 ): Promise<void> {
   const { repair, output } = options
-  const client = await AdminClient.open(options, io)
+  await using client = await AdminClient.open(options, io)
   const monotonic = () => performance.now()
   const progress = new Progress({ stderr: io.stderr, isWatched, monotonic })
   const faults: Fault[] = []

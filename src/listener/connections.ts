@@ -105,7 +105,7 @@ export function connectionCap(descriptors: number): number {
 }
 
 /** The soft limit, which Node has raised to the hard one; where nothing says it, there is none. */
-function descriptorLimit(): number {
+export function descriptorLimit(): number {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8')
     return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY)

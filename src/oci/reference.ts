@@ -17,6 +17,11 @@ const MAX_NAME_LENGTH = 255
 const COMPONENT = '[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*'
 const NAME = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`)
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
+/** A host's name or address as Docker takes it: dots and hyphens inside, IPv6 in brackets, a port. */
+const LABEL = '[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?'
+const HOST = new RegExp(`^(?:${LABEL}(?:\\.${LABEL})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?$`)
+/** Docker takes a bare one for the ID of an image that is on the machine already. */
+const IMAGE_ID = /^[a-f0-9]{64}$/
 
 /**
  * distribution-spec v1.1.1 "Pulling manifests", `<name>`.
@@ -80,7 +85,9 @@ export function parseImageReference(text: string): ImageReference {
   const digest = digestText === undefined ? undefined : parseDigest(digestText)
   const slash = named.indexOf('/')
   const first = named.slice(0, slash)
+  if (IMAGE_ID.test(named)) throw new RegistryError('NAME_INVALID')
   const hasRegistry = slash > 0 && (/[.:]/.test(first) || first === 'localhost')
+  if (hasRegistry && !isHost(first)) throw new RegistryError('NAME_INVALID')
   const registry = normalizeRegistry(hasRegistry ? first : 'docker.io')
   const path = hasRegistry ? named.slice(slash + 1) : named
   const colon = path.indexOf(':')
@@ -93,6 +100,21 @@ export function parseImageReference(text: string): ImageReference {
   const repository = parseRepository(official ? `library/${name}` : name)
   const tag = tagText ?? (digest === undefined ? ('latest' as Tag) : undefined)
   return { registry, repository, tag, digest }
+}
+
+/** The whole name, which {@link parseImageReference} reads as the same image again. */
+export function formatImageReference({
+  registry,
+  repository,
+  tag,
+  digest,
+}: ImageReference): string {
+  const tagged = tag === undefined ? '' : `:${tag}`
+  return `${registry}/${repository}${tagged}${digest === undefined ? '' : `@${digest}`}`
+}
+
+function isHost(text: string): boolean {
+  return text.length <= MAX_NAME_LENGTH && HOST.test(text)
 }
 
 /** The names under which clients know Docker Hub are one registry. */

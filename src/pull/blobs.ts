@@ -77,6 +77,23 @@ export class Blobs {
     }
   }
 
+  /**
+   * Sees to it that the place has it here.
+   *
+   * @param onBytes told of what comes from the registry for it, as it comes
+   * @returns whether it had to be fetched
+   * @throws {RegistryError}
+   */
+  async obtain(pull: Pull, digest: Digest, onBytes?: (bytes: number) => void): Promise<boolean> {
+    const { content, source } = await this.open(pull, digest)
+    // Stored bytes are not read for it: whether they are right is for others to check.
+    if (source === 'cache') return false
+    const range = { start: 0, end: content.size - 1 }
+    for await (const bytes of content.read(range, pull.signal)) onBytes?.(bytes.byteLength)
+    await this.settled(digest)
+    return true
+  }
+
   /** A delete went through to the registry. */
   forget(place: Place, digest: Digest): Promise<void> {
     return this.#standing.forget(place, digest)
@@ -134,15 +151,27 @@ export class Blobs {
   /** A file of another size than was committed is damaged: it is put aside and fetched again. */
   async #statStored(digest: Digest): Promise<BlobRecord | undefined> {
     const { blobs, catalog, events } = this.#options
-    const size = await blobs.stat(digest)
+    const size = await this.#statFile(digest)
     if (size === undefined) return undefined
     const committed = await catalog.getBlob(digest)
     if (committed === undefined) return { size, verifiedAt: undefined }
     if (committed.size === size) return committed
     await blobs.quarantine(digest)
-    await catalog.deleteBlob(digest)
     events.storeFailed('blob', new ContentMismatchError('size', `${committed.size}`, `${size}`))
+    // With a row that the database does not let go of, it is a miss all the same.
+    await catalog.deleteBlob(digest).catch((error) => events.storeFailed('catalog', error))
     return undefined
+  }
+
+  /** A disk that cannot even say whether it is here: it is fetched. */
+  async #statFile(digest: Digest): Promise<number | undefined> {
+    const { blobs, events } = this.#options
+    try {
+      return await blobs.stat(digest)
+    } catch (error) {
+      events.storeFailed('read', error)
+      return undefined
+    }
   }
 
   async #mayServe(pull: Pull, digest: Digest): Promise<boolean> {

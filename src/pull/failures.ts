@@ -1,5 +1,6 @@
 import { ContentMismatchError, type ErrorCode, RegistryError } from '../oci/errors.ts'
 import { UpstreamError } from '../upstream/errors.ts'
+import { isOurs } from '../upstream/failures.ts'
 
 const UNKNOWN = {
   manifest: 'MANIFEST_UNKNOWN',
@@ -46,10 +47,26 @@ export function toRegistryError(cause: unknown, subject: Subject): unknown {
     case 'failed':
     case 'unreachable':
     case 'invalid':
+      if (isOurs(cause)) return outOfDescriptors(cause)
       return new RegistryError('UPSTREAM_FAILED', { message, cause })
     default:
       return cause.kind satisfies never
   }
+}
+
+/** There was no descriptor for a file: it is said neither of the content nor of the disk. */
+export function isOutOfDescriptors(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error)) return false
+  return error.code === 'EMFILE' || error.code === 'ENFILE'
+}
+
+/** For a file or for a socket. It passes as soon as other pulls have ended. */
+export function outOfDescriptors(cause: unknown): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: 'the cache has no file descriptors left: try again',
+    headers: { 'Retry-After': '1' },
+    cause,
+  })
 }
 
 /** The registry was asked and could not say: what is here may be served in its place. */

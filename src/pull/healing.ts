@@ -2,6 +2,18 @@ import { BegunReading } from './begun.ts'
 import type { ByteRange, Content } from './content.ts'
 
 /**
+ * What was announced of a stored blob was the size of a damaged file, of which nothing else was
+ * known. It is right when it is opened anew.
+ */
+export class ResizedError extends Error {
+  override readonly name = 'ResizedError'
+
+  constructor(announced: number, size: number) {
+    super(`${announced} bytes were announced of a blob of ${size}`)
+  }
+}
+
+/**
  * A stored blob that may turn out to be damaged, or be gone, when it is read. As long as nothing of
  * it was given out, its bytes can come from elsewhere.
  */
@@ -26,6 +38,9 @@ export class HealingContent implements Content {
     } catch (error) {
       if (signal?.aborted === true) throw error
     }
-    yield* begun ?? (await this.#openAgain()).read(range, signal)
+    if (begun !== undefined) return yield* begun
+    const again = await this.#openAgain()
+    if (again.size !== this.size) throw new ResizedError(this.size, again.size)
+    yield* again.read(range, signal)
   }
 }

@@ -6,6 +6,7 @@ import { childrenOf, MAX_MANIFEST_BYTES, type Manifest, recordOf } from '../oci/
 import type { Tag } from '../oci/reference.ts'
 import type { BlobStore, Catalog, Place, TagRecord } from '../store/ports.ts'
 import type { Epochs } from './epochs.ts'
+import { isOutOfDescriptors } from './failures.ts'
 import { keyPrefix } from './pull.ts'
 
 /** Manifests are small and asked for by every node of a rollout: they are served from memory. */
@@ -59,7 +60,7 @@ export class Shelf {
   async read(digest: Digest): Promise<StoredManifest | undefined> {
     const { blobs, catalog, onStoreFailed } = this.#options
     const record = await catalog.findManifest(digest)
-    const bytes = record && (await blobs.read(digest, MAX_MANIFEST_BYTES))
+    const bytes = record && (await this.#readFile(digest))
     if (record === undefined || bytes === undefined) return undefined
     if (digestOf(bytes, algorithmOf(digest)) === digest) {
       return { digest, mediaType: record.mediaType, bytes }
@@ -68,6 +69,17 @@ export class Shelf {
     await blobs.quarantine(digest)
     onStoreFailed('manifest', new ContentMismatchError('digest', digest, 'other bytes on disk'))
     return undefined
+  }
+
+  /** What the disk cannot give is not here: it is fetched again, and its file is replaced. */
+  async #readFile(digest: Digest): Promise<Buffer | undefined> {
+    try {
+      return await this.#options.blobs.read(digest, MAX_MANIFEST_BYTES)
+    } catch (error) {
+      if (isOutOfDescriptors(error)) throw error
+      this.#options.onStoreFailed('read', error)
+      return undefined
+    }
   }
 
   /**

@@ -6,7 +6,7 @@ import { Turns } from './turns.ts'
 
 export interface AdmissionOptions {
   readonly quota: Quota
-  readonly eviction: Pick<Eviction, 'gain' | 'reduce'>
+  readonly eviction: Pick<Eviction, 'gain' | 'preview' | 'reduce'>
   /** Until it settles it is not known what belongs together, so nothing is removed. */
   readonly ready: Promise<unknown>
   readonly onError: (error: unknown) => void
@@ -16,6 +16,8 @@ export interface AdmissionOptions {
 
 /** Others may take the room that was made before it is claimed. */
 const MAX_ATTEMPTS = 3
+/** Each brings the inodes of one image. */
+const MAX_INODE_ATTEMPTS = 32
 /** How long it is remembered that no room could be made. */
 const HOPELESS_MS = 10_000
 /** What a content of unknown size may take of the whole, before it is known to fit at all. */
@@ -30,6 +32,8 @@ export class Admission {
   /** So much could not be gained when it was last tried. */
   #hopeless: { readonly bytes: number; readonly endsAt: number } | undefined
   #trimming: Promise<void> | undefined
+  /** Looks whether there is anything to trim, one after the other. */
+  #relieving: Promise<void> = Promise.resolve()
 
   constructor(options: AdmissionOptions) {
     this.#options = options
@@ -49,8 +53,9 @@ export class Admission {
   async reserve(digest: Digest, bytes: number): Promise<void> {
     const { quota } = this.#options
     await quota.refresh()
-    if (bytes > quota.maxBytes) {
-      throw new NoRoomError(bytes, `the whole cache may take ${quota.maxBytes}`)
+    const most = quota.mostBytes
+    if (bytes > most) {
+      throw new NoRoomError(bytes, 'too_large', `the whole cache may take ${most}`)
     }
     if (this.#claim(digest, bytes)) return
     await this.#turns.take(() => this.#makeRoom(digest, bytes))
@@ -60,38 +65,97 @@ export class Admission {
   async grow(digest: Digest, bytes: number): Promise<void> {
     await this.#options.quota.refresh()
     const most = Math.floor(this.#options.quota.maxBytes * MAX_UNKNOWN_SHARE)
-    if (bytes > most) throw new NoRoomError(bytes, `what has no size may take ${most}`)
+    if (bytes > most) {
+      throw new NoRoomError(bytes, 'unknown_size', `what has no size may take ${most}`)
+    }
     await this.reserve(digest, bytes)
   }
 
   /** Back to the low water mark, if it is above the high one. Never rejects: `onError` is told. */
-  async relieve(): Promise<void> {
-    await this.#options.quota.refresh()
-    if (this.#isReady && this.#options.quota.lacking(0) > 0) await this.#trim()
+  relieve(): Promise<void> {
+    this.#relieving = this.#relieving.then(() => this.#relieve()).catch(this.#options.onError)
+    return this.#relieving
+  }
+
+  /**
+   * Makes room for `bytes` that nobody claims, if so much may go: the disk was found to be full.
+   *
+   * @returns whether there is so much room now, or could be
+   */
+  async makeRoom(bytes: number): Promise<boolean> {
+    const { quota, eviction } = this.#options
+    this.#hopeless = undefined
+    return this.#turns.take(async () => {
+      await quota.refresh(true)
+      if (this.#isReady && !(await this.#canFreeInodes())) return false
+      for (let left = this.#maxAttempts; ; left--) {
+        const lacking = quota.lacking(bytes)
+        if (lacking === 0) return true
+        if (left === 0 || !this.#isReady) return false
+        if ((await eviction.gain(lacking)) === undefined) return false
+        await quota.refresh(true)
+      }
+    })
+  }
+
+  /** Whether so much would get its room. Removes nothing. */
+  async mayFit(bytes: number): Promise<boolean> {
+    const { quota, eviction } = this.#options
+    await quota.refresh()
+    const lacking = quota.lacking(bytes)
+    if (lacking === 0) return true
+    const { plan } = await eviction.preview({ bytes: lacking })
+    return plan.bytes >= lacking
   }
 
   /** Settles when nothing is being made room for. */
   async idle(): Promise<void> {
     await this.#turns.take(async () => {})
+    await this.#relieving
     await this.#trimming
+  }
+
+  async #relieve(): Promise<void> {
+    await this.#options.quota.refresh()
+    if (this.#isReady && this.#options.quota.lacking(0) > 0) await this.#trim()
   }
 
   async #makeRoom(digest: Digest, bytes: number): Promise<void> {
     const { quota, eviction } = this.#options
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const maxAttempts = this.#maxAttempts
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
       await quota.refresh()
       if (this.#claim(digest, bytes)) {
         if (attempt > 0) void this.#trim()
         return
       }
       const lacking = quota.lacking(bytes - quota.claimOf(digest))
-      if (!this.#isReady) throw new NoRoomError(bytes, 'it is still being found out what is here')
+      if (!this.#isReady) {
+        throw new NoRoomError(bytes, 'starting', 'it is still being found out what is here')
+      }
       if (this.#isHopeless(lacking)) break
-      if ((await eviction.gain(lacking)) !== undefined) continue
+      if (attempt > 0 || (await this.#canFreeInodes())) {
+        if ((await eviction.gain(lacking)) !== undefined) continue
+      }
       this.#hopeless = { bytes: lacking, endsAt: this.#elapsed() + HOPELESS_MS }
       break
     }
-    throw new NoRoomError(bytes, 'what is here is pinned, in use or too little')
+    const why = quota.missingInodes > 0 ? 'no_inodes' : 'no_room'
+    throw new NoRoomError(bytes, why, 'what is here is pinned, in use or too little')
+  }
+
+  /** How many inodes an image has is known once they are free. */
+  get #maxAttempts(): number {
+    return this.#options.quota.missingInodes > 0 ? MAX_INODE_ATTEMPTS : MAX_ATTEMPTS
+  }
+
+  /** Every image has one at least. */
+  async #canFreeInodes(): Promise<boolean> {
+    const { quota, eviction } = this.#options
+    const missing = quota.missingInodes
+    if (missing <= 1) return true
+    const { plan } = await eviction.preview({})
+    return plan.leaving.filter(({ size }) => size !== undefined).length >= missing
   }
 
   #claim(digest: Digest, bytes: number): boolean {

@@ -111,7 +111,7 @@ export class FileBlobs implements BlobStore {
   async stat(digest: Digest): Promise<number | undefined> {
     if (this.#hidden.has(digest)) return undefined
     const stats = await present(stat(this.#pathOf(digest)))
-    return stats?.size
+    return stats?.isFile() ? stats.size : undefined
   }
 
   async open(digest: Digest): Promise<OpenFile | undefined> {
@@ -204,12 +204,28 @@ export class FileBlobs implements BlobStore {
     await present(unlink(join(this.#quarantine, name)))
   }
 
-  async *scan(): AsyncGenerator<StoredFile> {
+  /** By name alone: to look at each of a hundred thousand files would cost seconds. */
+  async *digests(): AsyncGenerator<readonly Digest[]> {
     for (const algorithm of ALGORITHMS) {
       const root = join(this.#blobs, algorithm)
       for (const prefix of (await present(readdir(root))) ?? []) {
-        for await (const file of scanDirectory(join(root, prefix), prefix, algorithm)) {
-          if (!this.#hidden.has(file.digest)) yield file
+        const digests = await listDirectory(join(root, prefix), prefix, algorithm)
+        // To hash a hundred thousand names for nothing costs megabytes.
+        yield this.#hidden.size === 0 ? digests : digests.filter((one) => !this.#hidden.has(one))
+      }
+    }
+  }
+
+  /** The same, one by one, with what their files say. */
+  async *scan(): AsyncGenerator<StoredFile> {
+    for await (const digests of this.digests()) {
+      for (let at = 0; at < digests.length; at += SCAN_BATCH) {
+        const batch = digests.slice(at, at + SCAN_BATCH)
+        const files = batch.map((digest) => present(lstat(this.#pathOf(digest))))
+        for (const [index, stats] of (await Promise.all(files)).entries()) {
+          const digest = batch[index]
+          if (digest === undefined || !stats?.isFile()) continue
+          yield { digest, size: stats.size, modifiedAt: stats.mtimeMs }
         }
       }
     }
@@ -238,25 +254,16 @@ export class FileBlobs implements BlobStore {
   }
 }
 
-async function* scanDirectory(
+async function listDirectory(
   directory: string,
   prefix: string,
   algorithm: Algorithm,
-): AsyncGenerator<StoredFile> {
+): Promise<readonly Digest[]> {
   const names = await present(readdir(directory))
-  const digests = (names ?? [])
+  return (names ?? [])
     .filter((name) => name.startsWith(prefix) && prefix.length === 2)
     .map((name) => `${algorithm}:${name}`)
     .filter(isDigest)
-  for (let at = 0; at < digests.length; at += SCAN_BATCH) {
-    const batch = digests.slice(at, at + SCAN_BATCH)
-    const files = batch.map((digest) => present(lstat(join(directory, encodedOf(digest)))))
-    for (const [index, stats] of (await Promise.all(files)).entries()) {
-      const digest = batch[index]
-      if (digest === undefined || !stats?.isFile()) continue
-      yield { digest, size: stats.size, modifiedAt: stats.mtimeMs }
-    }
-  }
 }
 
 /** `undefined` where there is no such file; every other failure stays one. */

@@ -11,6 +11,8 @@ export interface CappedBlobsOptions {
   readonly admission: Admission
   readonly removal: Pick<Removal, 'settled'>
   readonly leases: Leases
+  /** Before anything is written or room is made for it; throws where the disk refuses writes. */
+  readonly assertWritable?: (() => void) | undefined
 }
 
 /** A blob store that keeps to its cap: what is written to it has its room first. */
@@ -35,9 +37,10 @@ export class CappedBlobs implements BlobStore {
     return this.#blobs.read(digest, maxBytes)
   }
 
-  /** @throws {NoRoomError} */
+  /** @throws {NoRoomError | StoreRestingError} */
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
     const { admission, quota, removal, leases } = this.#options
+    this.#options.assertWritable?.()
     const release = leases.hold(digest)
     try {
       await removal.settled(digest)
@@ -56,6 +59,7 @@ export class CappedBlobs implements BlobStore {
 
   async ingest(digest: Digest): Promise<Ingest> {
     const { leases, quota } = this.#options
+    this.#options.assertWritable?.()
     const release = leases.hold(digest)
     try {
       const ingest = await this.#blobs.ingest(digest)
@@ -75,8 +79,8 @@ export class CappedBlobs implements BlobStore {
     await this.#blobs.quarantine(digest)
   }
 
-  scan(): AsyncIterable<{ readonly digest: Digest; readonly size: number }> {
-    return this.#blobs.scan()
+  digests(): AsyncIterable<readonly Digest[]> {
+    return this.#blobs.digests()
   }
 }
 
@@ -108,10 +112,11 @@ class CappedIngest implements Ingest {
     this.#room.catch(() => {})
   }
 
-  /** @throws {NoRoomError} */
+  /** @throws {NoRoomError | StoreRestingError} */
   async append(buffers: readonly Uint8Array[]): Promise<void> {
     const { admission, quota } = this.#options
     await this.#room
+    this.#options.assertWritable?.()
     const end = buffers.reduce((sum, { byteLength }) => sum + byteLength, this.#ingest.size)
     if (end > quota.claimOf(this.digest)) await admission.grow(this.digest, end)
     try {

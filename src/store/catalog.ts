@@ -71,11 +71,22 @@ export class SqliteCatalog implements Catalog {
   readonly retention: RetentionRows
   readonly selection: SelectionRows
   readonly #failAt: FailAt
+  readonly #assertWritable: () => void
   readonly #transact: (work: () => void) => void
 
-  /** Takes over a database from `openDatabase`, and closes it at the end. */
-  constructor(database: Database, failAt: FailAt = NEVER_FAILS) {
+  /**
+   * Takes over a database from `openDatabase`, and closes it at the end.
+   *
+   * @param assertWritable asked before what a pull would have written down; it throws while the disk
+   *   refuses writes. What must not be forgotten is tried all the same.
+   */
+  constructor(
+    database: Database,
+    failAt: FailAt = NEVER_FAILS,
+    assertWritable: () => void = () => {},
+  ) {
     this.#failAt = failAt
+    this.#assertWritable = assertWritable
     this.#database = database
     this.#places = new PlaceRows(database)
     this.#manifests = new ManifestRows(database)
@@ -101,6 +112,7 @@ export class SqliteCatalog implements Catalog {
     tag?: { readonly tag: Tag; readonly checkedAt: number },
   ): Promise<void> {
     const { digest, size } = manifest
+    this.#assertWritable()
     this.#failAt('catalog.beforeManifest')
     const repositoryId = this.#places.ensure(place)
     this.#transact(() => {
@@ -126,6 +138,7 @@ export class SqliteCatalog implements Catalog {
   }
 
   async putMember(place: Place, child: Child): Promise<void> {
+    this.#assertWritable()
     this.#members.confirm(this.#places.ensure(place), child)
   }
 
@@ -142,6 +155,7 @@ export class SqliteCatalog implements Catalog {
   }
 
   async putTag(place: Place, tag: Tag, record: TagRecord): Promise<void> {
+    this.#assertWritable()
     const id = this.#places.ensure(place)
     this.#transact(() => this.#tags.put(id, tag, record))
   }
@@ -168,6 +182,7 @@ export class SqliteCatalog implements Catalog {
   }
 
   async putList(place: Place, kind: ListKind, key: string, record: ListRecord): Promise<void> {
+    this.#assertWritable()
     this.#lists.put({ repositoryId: this.#places.ensure(place), kind, key }, record)
   }
 
@@ -218,6 +233,11 @@ export class SqliteCatalog implements Catalog {
   /** Rows for files that have none, in one transaction; rows that are there stay as they are. */
   async adopt(found: readonly FoundBlob[], at: number): Promise<void> {
     this.#transact(() => this.#adopt(found, at))
+  }
+
+  /** Those of `digests` that have no row. */
+  async withoutRow(digests: readonly Digest[]): Promise<readonly Digest[]> {
+    return this.#blobs.unknown(digests)
   }
 
   /** Digests that have a row, in order: at most `limit` that sort after `after`. */

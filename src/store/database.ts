@@ -1,6 +1,6 @@
 import Database from 'better-sqlite3'
 
-import { DamagedDatabaseError, NewerSchemaError } from './errors.ts'
+import { codeOf, DamagedDatabaseError, NewerSchemaError } from './errors.ts'
 import { MIGRATIONS } from './migrations.ts'
 
 /** It fixed the WAL-reset bug, which could corrupt a database that is written while it is checkpointed. */
@@ -8,6 +8,9 @@ const OLDEST_SQLITE = [3, 51, 3] as const
 
 /** No release gets here: a version beyond it is a damaged header, not a newer schema. */
 const MAX_SCHEMA_VERSION = 10_000
+
+/** Pages that SQLite keeps. The system keeps them too, so that more would be held twice. */
+const CACHE_KIB = 4096
 
 export interface OpenedDatabase {
   readonly database: Database.Database
@@ -23,13 +26,25 @@ export interface OpenedDatabase {
  * @throws {DamagedDatabaseError} or SQLite's own error when it cannot be used
  */
 export function openDatabase(path: string): OpenedDatabase {
+  try {
+    return open(path, 'normal')
+  } catch (error) {
+    if (codeOf(error) !== 'SQLITE_IOERR_SHMSIZE') throw error
+    // A full disk has no room for the index beside the log. Nobody else opens it, so memory will do.
+    return open(path, 'exclusive')
+  }
+}
+
+function open(path: string, locking: 'normal' | 'exclusive'): OpenedDatabase {
   const database = new Database(path, { timeout: 5000 })
   try {
+    database.pragma(`locking_mode = ${locking}`)
     assertVersion(database)
     database.pragma('journal_mode = wal')
     // A database that is reopened in WAL mode would be NORMAL: the last commits could be lost.
     database.pragma('synchronous = full')
     database.pragma('foreign_keys = on')
+    database.pragma(`cache_size = -${CACHE_KIB}`)
     check(database)
     return { database, isNew: migrate(database, path) }
   } catch (error) {

@@ -57,15 +57,33 @@ export function codeOf(error: unknown): string | undefined {
   return typeof error.code === 'string' ? error.code : undefined
 }
 
+/**
+ * Why there is no room. `too_large`: for the whole cache; `unknown_size`: too much of what has no
+ * size; `starting`: it is not known yet what is here; `no_room`, `no_inodes`: nothing that may go.
+ */
+export type NoRoomReason = 'too_large' | 'unknown_size' | 'starting' | 'no_room' | 'no_inodes'
+
 /** What is to be stored does not fit, and not enough may be removed for it. */
 export class NoRoomError extends Error {
   override readonly name = 'NoRoomError'
   readonly bytes: number
+  readonly why: NoRoomReason
 
   /** @param bytes how much it wanted */
-  constructor(bytes: number, reason: string) {
+  constructor(bytes: number, why: NoRoomReason, reason: string) {
     super(`no room for ${bytes} bytes: ${reason}`)
     this.bytes = bytes
+    this.why = why
+  }
+}
+
+/** The disk refuses writes, so none is tried until it is known to take them again. */
+export class StoreRestingError extends Error {
+  override readonly name = 'StoreRestingError'
+
+  /** @param trouble why it refuses them */
+  constructor(trouble: string) {
+    super(`nothing is stored at present (${trouble})`)
   }
 }
 

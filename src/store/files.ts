@@ -1,3 +1,4 @@
+import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -86,6 +87,31 @@ export async function makeDirectory(path: string): Promise<void> {
   if (first === undefined) return
   // A name is durable once the directory that holds it is.
   for (let at = path; at.length >= first.length; at = dirname(at)) await syncDirectory(dirname(at))
+}
+
+/**
+ * The same, for who cannot wait: the data directory itself, with which everything in it would be
+ * lost. One that was there already may have been made by a run that was killed before it synced it.
+ */
+export function makeDirectorySync(path: string): void {
+  const first = mkdirSync(path, { recursive: true, mode: 0o700 })
+  for (let at = path; at.length >= (first ?? path).length; at = dirname(at)) {
+    try {
+      syncNow(dirname(at))
+    } catch (error) {
+      // Of a parent that may be passed and not read, or is read-only, nobody has made a name.
+      if (first !== undefined && codeOf(error) !== 'EINVAL') throw error
+    }
+  }
+}
+
+function syncNow(directory: string): void {
+  const descriptor = openSync(directory, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
 }
 
 /** fsync of a directory: makes the names in it durable. */

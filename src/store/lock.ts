@@ -1,8 +1,9 @@
-import { mkdirSync, truncateSync } from 'node:fs'
+import { accessSync, constants, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 
 import { codeOf, DataDirectoryError, DataDirectoryInUseError } from './errors.ts'
+import { makeDirectorySync } from './files.ts'
 
 export interface Lock {
   /** Lets another process in. A second call does nothing. */
@@ -21,11 +22,11 @@ export interface Lock {
 export function acquireLock(path: string): Lock {
   const file = join(path, 'lock')
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeDirectorySync(path)
     return tryLock(file)
   } catch (error) {
     if (codeOf(error)?.startsWith('SQLITE_BUSY')) throw new DataDirectoryInUseError(path)
-    if (codeOf(error) !== 'SQLITE_NOTADB') throw new DataDirectoryError(path, error)
+    if (codeOf(error) !== 'SQLITE_NOTADB') throw new DataDirectoryError(path, causeOf(error, path))
   }
   try {
     // Something wrote into it. Nobody holds it, or SQLite would have said "busy" before reading.
@@ -41,10 +42,22 @@ function tryLock(file: string): Lock {
   const database = new Database(file, { timeout: 0 })
   try {
     database.pragma('locking_mode = exclusive')
+    // A journal in a file would need space, of which a full disk has none.
+    database.pragma('journal_mode = memory')
     database.exec('begin exclusive')
   } catch (error) {
     database.close()
     throw error
   }
   return { release: () => void database.close() }
+}
+
+/** SQLite says of a file only that it cannot be opened; the kernel says why it cannot be written. */
+function causeOf(error: unknown, path: string): unknown {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
+    return error
+  } catch (cause) {
+    return cause
+  }
 }

@@ -24,8 +24,8 @@ export interface BlobStore {
    * disk refuses that, they are not here all the same until they are stored anew.
    */
   quarantine(digest: Digest): Promise<void>
-  /** Every content under its final name, in no order. */
-  scan(): AsyncIterable<{ readonly digest: Digest; readonly size: number }>
+  /** Of every content under its final name, each once, in batches, in no order. */
+  digests(): AsyncIterable<readonly Digest[]>
 }
 
 export interface OpenBlob {

@@ -18,6 +18,8 @@ export interface StorageLimits {
 export interface Disk {
   readonly size: number
   readonly free: number
+  /** Absent: it makes them as they are needed. */
+  readonly inodes?: { readonly total: number; readonly free: number }
 }
 
 export interface QuotaOptions {
@@ -41,6 +43,9 @@ interface Claim {
 
 /** How old a look at the file system may be. */
 const MEASURE_MS = 1000
+/** What a few downloads and the database need at once; less where there are few altogether. */
+const FREE_INODES = 16
+const FREE_INODES_SHARE = 0.05
 /** Of the cap: how far a removal goes once it has begun, so that the next is not due at once. */
 const LOW_WATER = 0.9
 
@@ -90,14 +95,25 @@ export class Quota {
     return this.#bytesOf(this.#options.settings().maxSize)
   }
 
+  /** What fits when everything else is removed: the cap may be larger than the disk. */
+  get mostBytes(): number {
+    const { maxBytes } = this
+    if (this.#disk === undefined) return maxBytes
+    return Math.min(maxBytes, this.#disk.size - this.minFreeBytes)
+  }
+
   get minFreeBytes(): number {
     return this.#bytesOf(this.#options.settings().minFree)
   }
 
-  /** Looks at the file system unless that was done a moment ago. To be awaited before `lacking`. */
-  async refresh(): Promise<void> {
+  /**
+   * Looks at the file system unless that was done a moment ago. To be awaited before `lacking`.
+   *
+   * @param isForced looks in any case
+   */
+  async refresh(isForced = false): Promise<void> {
     const now = this.#elapsed()
-    if (now - this.#measuredAt >= MEASURE_MS) {
+    if (isForced || now - this.#measuredAt >= MEASURE_MS) {
       this.#measuredAt = now
       this.#measuring = this.#look()
     }
@@ -110,7 +126,15 @@ export class Quota {
     if (this.#disk === undefined) return Math.max(0, overFull)
     const unwritten = this.#claimed - this.#written
     const tooClose = this.minFreeBytes + unwritten + extra - this.#disk.free
-    return Math.max(0, overFull, tooClose)
+    return Math.max(Math.min(1, this.missingInodes), overFull, tooClose)
+  }
+
+  /** How many inodes must go until new files can be made, as of the last look; 0: none. */
+  get missingInodes(): number {
+    const inodes = this.#disk?.inodes
+    if (inodes === undefined) return 0
+    const kept = Math.min(FREE_INODES, Math.ceil(inodes.total * FREE_INODES_SHARE))
+    return Math.max(0, kept - inodes.free)
   }
 
   /** @returns bytes that must go until both limits are kept with a tenth to spare */
@@ -203,7 +227,13 @@ export class Quota {
   /** Keeps the last look true until the next. */
   #note(freed: number): void {
     if (this.#disk === undefined) return
-    this.#disk = { size: this.#disk.size, free: this.#disk.free + freed }
+    const { size, free, inodes } = this.#disk
+    const freedInodes = freed > 0 ? 1 : 0
+    this.#disk = {
+      size,
+      free: free + freed,
+      ...(inodes && { inodes: { total: inodes.total, free: inodes.free + freedInodes } }),
+    }
   }
 
   #bytesOf(space: Space): number {
@@ -213,7 +243,8 @@ export class Quota {
   }
 }
 
-async function measureDisk(path: string): Promise<Disk> {
-  const { bsize, blocks, bavail } = await statfs(path)
-  return { size: bsize * blocks, free: bsize * bavail }
+export async function measureDisk(path: string): Promise<Disk> {
+  const { bsize, blocks, bavail, files, ffree } = await statfs(path)
+  const inodes = files > 0 ? { inodes: { total: files, free: ffree } } : {}
+  return { size: bsize * blocks, free: bsize * bavail, ...inodes }
 }

@@ -5,14 +5,14 @@ import type { Logger } from '../log.ts'
 import { SqliteCatalog } from './catalog.ts'
 import { openDatabase } from './database.ts'
 import { codeOf, DamagedDatabaseError } from './errors.ts'
-import { type FailAt, NEVER_FAILS } from './failpoints.ts'
+import type { FailAt } from './failpoints.ts'
 import type { BlobStore } from './ports.ts'
 import { type Reconciled, reconcile } from './reconcile.ts'
 
 export interface OpenCatalogOptions {
   /** The data directory. The caller holds its lock. */
   readonly path: string
-  readonly blobs: Pick<BlobStore, 'scan' | 'stat' | 'open'>
+  readonly blobs: Pick<BlobStore, 'digests' | 'stat' | 'open'>
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** The wall clock, for the names of what is moved aside; epoch milliseconds. */
   readonly now?: () => number
@@ -22,6 +22,8 @@ export interface OpenCatalogOptions {
    */
   readonly beginTime?: (last: number | undefined) => () => number
   readonly failAt?: FailAt
+  /** Throws while the disk refuses writes; default: it never does. */
+  readonly assertWritable?: () => void
 }
 
 export interface OpenedCatalog {
@@ -40,14 +42,14 @@ const SUFFIXES = ['', '-wal', '-shm', '-journal'] as const
  * @throws {NewerSchemaError} when a later release wrote the database
  */
 export function openCatalog(options: OpenCatalogOptions): OpenedCatalog {
-  const { path, blobs, logger, now = Date.now, beginTime, failAt = NEVER_FAILS } = options
+  const { path, blobs, logger, now = Date.now, beginTime } = options
   const file = join(path, 'larder.db')
   if (!existsSync(file) && existsSync(`${file}-wal`)) {
     // It would be taken for that of the new database, and hold only the last of what was lost.
     const kept = moveAside(file, now())
     logger.warn({ kept }, 'the database is missing: building a new one from the blobs')
   }
-  const { catalog, isNew } = openOrReplace(file, logger, now, failAt)
+  const { catalog, isNew } = openOrReplace(file, now, options)
   const time = beginTime?.(catalog.getClock()) ?? now
   const rebuilt = reconcile({ catalog, blobs, now: time }).then(
     (done) => logDone(logger, isNew, done),
@@ -63,27 +65,23 @@ interface Opened {
   readonly isNew: boolean
 }
 
-function openOrReplace(
-  file: string,
-  logger: Pick<Logger, 'warn'>,
-  now: () => number,
-  failAt: FailAt,
-): Opened {
+function openOrReplace(file: string, now: () => number, options: OpenCatalogOptions): Opened {
   try {
-    return tryOpen(file, failAt)
+    return tryOpen(file, options)
   } catch (error) {
     if (!isDamage(error, file)) throw error
     const kept = moveAside(file, now())
     const reason = error instanceof Error ? error.message : String(error)
-    logger.warn({ kept, reason }, 'the database is damaged: building a new one from the blobs')
-    return tryOpen(file, failAt)
+    const message = 'the database is damaged: building a new one from the blobs'
+    options.logger.warn({ kept, reason }, message)
+    return tryOpen(file, options)
   }
 }
 
-function tryOpen(file: string, failAt: FailAt): Opened {
+function tryOpen(file: string, { failAt, assertWritable }: OpenCatalogOptions): Opened {
   const { database, isNew } = openDatabase(file)
   try {
-    return { catalog: new SqliteCatalog(database, failAt), isNew }
+    return { catalog: new SqliteCatalog(database, failAt, assertWritable), isNew }
   } catch (error) {
     database.close()
     throw error

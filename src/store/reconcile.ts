@@ -20,7 +20,7 @@ const HEAD_BYTES = 64
 
 export interface ReconcileOptions {
   readonly catalog: SqliteCatalog
-  readonly blobs: Pick<BlobStore, 'scan' | 'stat' | 'open'>
+  readonly blobs: Pick<BlobStore, 'digests' | 'stat' | 'open'>
   /** Epoch milliseconds. */
   readonly now: () => number
 }
@@ -47,27 +47,26 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciled> 
 async function adoptFiles(options: ReconcileOptions) {
   let files = 0
   let adopted = 0
-  let slice: Pick<FoundBlob, 'digest' | 'size'>[] = []
-  for await (const file of options.blobs.scan()) {
-    files++
-    slice.push(file)
-    if (slice.length < SLICE) continue
-    adopted += await adoptSlice(options, slice)
-    slice = []
-    await setImmediate()
-    if (!options.catalog.isOpen) return { files, adopted }
+  for await (const digests of options.blobs.digests()) {
+    for (let at = 0; at < digests.length; at += SLICE) {
+      if (!options.catalog.isOpen) return { files, adopted }
+      const slice = digests.slice(at, at + SLICE)
+      files += slice.length
+      adopted += await adoptSlice(options, slice)
+      await setImmediate()
+    }
   }
-  return { files, adopted: adopted + (await adoptSlice(options, slice)) }
+  return { files, adopted }
 }
 
 async function adoptSlice(
   { catalog, blobs, now }: ReconcileOptions,
-  slice: readonly Pick<FoundBlob, 'digest' | 'size'>[],
+  slice: readonly Digest[],
 ): Promise<number> {
   const found: FoundBlob[] = []
-  for (const { digest, size } of slice) {
-    if (!catalog.isOpen) return 0
-    if ((await catalog.getBlob(digest)) !== undefined) continue
+  for (const digest of await catalog.withoutRow(slice)) {
+    const size = await blobs.stat(digest)
+    if (size === undefined) continue
     found.push({ digest, size, manifest: await readManifest(blobs, digest) })
   }
   if (found.length === 0 || !catalog.isOpen) return 0

@@ -4,6 +4,7 @@ import type { CheckRecorder } from './check-recorder.ts'
 import type { ChunkCache } from './chunks.ts'
 import { StoredContent } from './content.ts'
 import type { Damage } from './damage.ts'
+import { codeOf } from './errors.ts'
 import type { Leases } from './leases.ts'
 import type { BlobStore } from './ports.ts'
 import type { Sending, Sendings } from './sending.ts'
@@ -15,6 +16,8 @@ export interface BlobShelvesOptions {
   readonly sendings: Sendings
   readonly recorder: Pick<CheckRecorder, 'isDue' | 'verified'>
   readonly damage: Pick<Damage, 'report'>
+  /** Told of what is no fault of the bytes, such as a lack of descriptors; absent: nobody is. */
+  readonly onFailed?: (error: unknown) => void
 }
 
 /** Bytes of a blob, both ends included. */
@@ -126,11 +129,14 @@ class LeasedContent {
       if (position > range.end && check.finish()) recorder.verified(digest)
       yield chunk
     }
+    // Of what is empty there is no last chunk; a file that was cut to nothing is not so by right.
+    if (this.size === 0 && check.finish()) recorder.verified(digest)
   }
 
   /** Whoever is told that his reading failed can have it anew at once. */
   async #reportDamage(error: unknown, sending: Sending): Promise<void> {
     const fault = faultOf(error)
+    if (fault === undefined && codeOf(error) !== undefined) this.#options.onFailed?.(error)
     if (fault === undefined || sending.isCondemned) return
     await this.#options.damage.report(this.#options.digest, fault)
   }

@@ -11,6 +11,11 @@ const TIMEOUT: Failure = ['timeout', 'timeout', 'the registry did not answer in 
 const PROXY: Failure = ['unreachable', 'connect', 'the forward proxy did not let the request pass']
 const PROTOCOL: Failure = ['invalid', 'protocol', 'the registry does not speak valid HTTP']
 const CLOSED: Failure = ['unreachable', 'connect', 'the client of this registry is shut down']
+const DESCRIPTORS: Failure = [
+  'unreachable',
+  'descriptors',
+  'the cache has no file descriptors left to ask the registry',
+]
 
 /** By `code` of Node's and undici's errors. */
 const FAILURES: ReadonlyMap<string, Failure> = new Map<string, Failure>([
@@ -37,10 +42,17 @@ const FAILURES: ReadonlyMap<string, Failure> = new Map<string, Failure>([
   ['UND_ERR_ABORTED', PROXY],
   ['UND_ERR_DESTROYED', CLOSED],
   ['UND_ERR_CLOSED', CLOSED],
+  ['EMFILE', DESCRIPTORS],
+  ['ENFILE', DESCRIPTORS],
 ])
 
 const TLS_CODE =
   /^(?:ERR_TLS_|ERR_SSL_|ERR_OSSL|CERT_|CRL_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|INVALID_CA|INVALID_PURPOSE|EPROTO$)/
+
+/** It never left this machine: of the registry it says nothing. */
+export function isOurs({ reason }: UpstreamError): boolean {
+  return reason === 'descriptors'
+}
 
 /** For requests that come too late. */
 export function closedError(upstream: string): UpstreamError {

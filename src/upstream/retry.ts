@@ -2,6 +2,7 @@ import type { Admission } from './breaker.ts'
 import type { Circuits } from './circuits.ts'
 import type { Clock } from './clock.ts'
 import { UpstreamError } from './errors.ts'
+import { isOurs } from './failures.ts'
 import type { UpstreamObserver } from './observer.ts'
 import { Pauses } from './pauses.ts'
 
@@ -117,7 +118,8 @@ export class Retry {
         throw error
       }
       if (error.kind !== 'unknown') observe.error({ upstream, reason: error.reason })
-      if (isFailing(error)) this.#failed(endpoint, admission, isRepeated)
+      if (isOurs(error)) admission.abandoned()
+      else if (isFailing(error)) this.#failed(endpoint, admission, isRepeated)
       else this.#answered(endpoint, admission)
       return { error }
     }

@@ -11,6 +11,7 @@ import type { CredentialSources } from './credentials/sources.ts'
 import type { Endpoint } from './endpoint.ts'
 import { UpstreamError } from './errors.ts'
 import { toUpstreamError } from './failures.ts'
+import { headerOf } from './headers.ts'
 import { headManifest } from './manifests.ts'
 import type { ProxyRules } from './proxy-rules.ts'
 import { approveRealm } from './realm.ts'
@@ -42,9 +43,15 @@ export class Walk {
   #target: WalkTarget | undefined
   #challenge: Challenge | undefined
   #credentials: readonly Credential[] = []
+  #clockSkewMs: number | undefined
 
   constructor(options: WalkOptions) {
     this.#options = options
+  }
+
+  /** How far the registry's clock is ahead of ours, once it has answered and if it said. */
+  get clockSkewMs(): number | undefined {
+    return this.#clockSkewMs
   }
 
   /** Ends after the first step that failed. Never rejects for what a registry does. */
@@ -111,6 +118,8 @@ export class Walk {
     const response = await this.#get()
     discard(response.body)
     const { status, headers } = response
+    const time = Date.parse(headerOf(headers, 'date') ?? '')
+    if (!Number.isNaN(time)) this.#clockSkewMs = time - this.#options.now()
     if (status !== 200 && status !== 401) {
       throw new StepFailure(
         `the registry answered ${status} to GET /v2/`,

@@ -1,14 +1,19 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { writeNodeFiles } from '../../src/cli/node-files.ts'
+import { renderNodeConfig } from '../../src/node-config/render.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { type Cri, connectCri } from './cri.ts'
+import { nodeSetup } from './node-setup.ts'
 import { Daemon, run } from './programs.ts'
 
 /** A containerd of the test's own, beside any other on the machine. */
 export interface Containerd extends AsyncDisposable {
   readonly cri: Cri
-  /** Makes `mirror` (an origin) the only host of `registry`, in a hosts.toml. */
+  /** The folder below which its /etc is. */
+  readonly root: string
+  /** Makes the Larder at `mirror` the only host of `registry`, with what `node-config` makes. */
   setMirror(registry: string, mirror: string): Promise<void>
   /** `ctr images pull`: downloads and unpacks. A credential is `user:password`. */
   pull(reference: string, credential?: string): Promise<void>
@@ -23,8 +28,8 @@ export interface Containerd extends AsyncDisposable {
 export async function startContainerd(): Promise<Containerd> {
   const dir = await makeTempDir('larder-e2e-containerd-')
   const at = (name: string) => join(dir.path, name)
-  const hostsDir = at('certs.d')
-  await mkdir(hostsDir)
+  const hostsDir = at('etc/containerd/certs.d')
+  await mkdir(hostsDir, { recursive: true })
   await writeFile(at('containerd.toml'), configOf(dir.path))
   const daemon = await Daemon.start('containerd', ['-c', at('containerd.toml')])
   const socket = at('containerd.sock')
@@ -46,11 +51,10 @@ export async function startContainerd(): Promise<Containerd> {
   await daemon.line(/containerd successfully booted/)
   return {
     cri,
+    root: dir.path,
     setMirror: async (registry, mirror) => {
-      await mkdir(join(hostsDir, registry), { recursive: true })
-      // The server is what is asked last: with it there is no way past the mirror.
-      const host = `[host."${mirror}"]\ncapabilities = ["pull", "resolve", "push"]\n`
-      await writeFile(join(hostsDir, registry, 'hosts.toml'), `server = "${mirror}"\n${host}`)
+      const { files } = renderNodeConfig('containerd', nodeSetup(mirror, [registry]))
+      await writeNodeFiles(dir.path, files, true)
     },
     push: async (local, reference, credential) => {
       const options = ['--hosts-dir', hostsDir, ...userFlag(credential)]
@@ -92,7 +96,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.internal.v1.
     bin_dir = "${dir}/cni-bin"
     conf_dir = "${dir}/cni"
   [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = "${dir}/certs.d"
+    config_path = "${dir}/etc/containerd/certs.d"
 `
 }
 

@@ -1,11 +1,16 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { writeNodeFiles } from '../../src/cli/node-files.ts'
+import { renderNodeConfig } from '../../src/node-config/render.ts'
+import type { NodeSetup } from '../../src/node-config/setup.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { run } from './programs.ts'
 
 /** Podman with storage and configuration of its own. */
 export interface Podman extends AsyncDisposable {
+  /** The folder below which its /etc is. */
+  readonly root: string
   /** The image's digest as podman knows it. A credential is `user:password`. */
   pull(reference: string, credential?: string): Promise<string>
   /** Writes the credential down for `registry`, if that answers its ping. */
@@ -13,23 +18,19 @@ export interface Podman extends AsyncDisposable {
   remove(reference: string): Promise<void>
 }
 
-export interface PodmanOptions {
-  /** Registry names, each with the `host:port/path` that is asked in its place. */
-  readonly mirrors?: Readonly<Record<string, string>>
-  /** `host:port` of registries that speak plain HTTP. */
-  readonly insecure?: readonly string[]
-}
-
-export async function preparePodman(options: PodmanOptions = {}): Promise<Podman> {
+/** @param setup for which `node-config` makes its files; absent: they are written to `root` later */
+export async function preparePodman(setup?: NodeSetup): Promise<Podman> {
   const dir = await makeTempDir('larder-e2e-podman-')
   const at = (name: string) => join(dir.path, name)
   await mkdir(at('tmp'))
-  await writeFile(at('registries.conf'), registriesConf(options))
+  if (setup !== undefined) {
+    await writeNodeFiles(dir.path, renderNodeConfig('podman', setup).files, false)
+  }
   await writeFile(at('auth.json'), '{}')
   await writeFile(at('policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}')
   // Neither the machine's registries.conf.d nor its storage, nor anybody's login.
   const env = {
-    CONTAINERS_REGISTRIES_CONF: at('registries.conf'),
+    CONTAINERS_REGISTRIES_CONF: at('etc/containers/registries.conf.d/50-larder.conf'),
     CONTAINERS_CONF: '/dev/null',
     REGISTRY_AUTH_FILE: at('auth.json'),
     HOME: dir.path,
@@ -38,11 +39,16 @@ export async function preparePodman(options: PodmanOptions = {}): Promise<Podman
   }
   const store = ['--storage-driver=vfs', '--root', at('root'), '--runroot', at('run')]
   const podman = (...args: string[]) => run('podman', [...store, ...args], { env })
+  const certificates = at('etc/containers/certs.d')
   return {
+    root: dir.path,
     pull: async (reference, credential) => {
       const creds = credential === undefined ? [] : ['--creds', credential]
       const policy = ['--signature-policy', at('policy.json')]
-      await podman('pull', '--quiet', ...policy, ...creds, reference)
+      // It looks below /etc alone, unless it is told otherwise.
+      const hosts = await readdir(certificates).catch(() => [])
+      const trust = hosts.flatMap((host) => ['--cert-dir', join(certificates, host)])
+      await podman('pull', '--quiet', ...policy, ...trust, ...creds, reference)
       return (await podman('image', 'inspect', '--format', '{{.Digest}}', reference)).trim()
     },
     login: async (registry, credential) => {
@@ -53,27 +59,4 @@ export async function preparePodman(options: PodmanOptions = {}): Promise<Podman
     remove: async (reference) => void (await podman('rmi', '--force', reference)),
     [Symbol.asyncDispose]: dir.remove,
   }
-}
-
-function registriesConf({ mirrors = {}, insecure = [] }: PodmanOptions): string {
-  // Behind the mirror is a closed port: a pull that leaves it must fail, not reach a network.
-  const mirrored = Object.entries(mirrors).map(
-    ([name, location]) => `
-[[registry]]
-prefix = "${name}"
-location = "127.0.0.1:1"
-insecure = true
-[[registry.mirror]]
-location = "${location}"
-insecure = true
-`,
-  )
-  const plain = insecure.map(
-    (location) => `
-[[registry]]
-location = "${location}"
-insecure = true
-`,
-  )
-  return ['unqualified-search-registries = []\n', ...mirrored, ...plain].join('')
 }

@@ -5,6 +5,7 @@ import type { Digest } from '../../src/oci/digest.ts'
 import { send } from '../support/http-client.ts'
 import type { Content } from '../support/images.ts'
 import { type Containerd, startContainerd } from './containerd.ts'
+import { nodeSetup } from './node-setup.ts'
 import { type Podman, preparePodman } from './podman.ts'
 import { PASSWORD, type RealRegistry, USER } from './real-registry.ts'
 import { KINDS, makeImage, makeIndex, pullColdThenWarm, type Site, startSite } from './site.ts'
@@ -21,8 +22,8 @@ before(async () => {
   host = new URL(site.larder.url).host
   containerd = await startContainerd()
   for (const kind of KINDS) await containerd.setMirror(`${kind}.test`, site.larder.url)
-  const mirrors = Object.fromEntries(KINDS.map((kind) => [`${kind}.test`, `${host}/${kind}.test`]))
-  podman = await preparePodman({ mirrors, insecure: [host] })
+  const registries = KINDS.map((kind) => [`${kind}.test`, site.registries[kind].url])
+  podman = await preparePodman(nodeSetup(site.larder.url, Object.fromEntries(registries)))
 })
 
 after(async () => {

@@ -7,6 +7,7 @@ import type { Image } from '../support/images.ts'
 import { type RunningLarder, startLarder } from '../support/larder.ts'
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts'
 import { type Containerd, startContainerd } from './containerd.ts'
+import { nodeSetup } from './node-setup.ts'
 import { type Podman, preparePodman } from './podman.ts'
 import { countGets, PASSWORD, type RealRegistry, startRealRegistry, USER } from './real-registry.ts'
 import { makeImage } from './site.ts'
@@ -72,8 +73,7 @@ async function start(): Promise<void> {
   host = new URL(larder.url).host
   for (const node of nodes) await node.setMirror('reg.test', larder.url)
   await podman?.[Symbol.asyncDispose]()
-  const mirrors = { 'reg.test': `${host}/reg.test` }
-  podman = await preparePodman({ mirrors, insecure: [host] })
+  podman = await preparePodman(nodeSetup(larder.url, ['reg.test']))
 }
 
 async function restart(): Promise<void> {

@@ -6,7 +6,9 @@ import fc from 'fast-check'
 import { type Digest, digestOf, isDigest, parseDigest } from '../../src/oci/digest.ts'
 import { RegistryError } from '../../src/oci/errors.ts'
 import {
+  formatImageReference,
   formatReference,
+  type ImageReference,
   isRepository,
   isTag,
   normalizeRegistry,
@@ -132,6 +134,11 @@ test('an image is read as Docker reads it', () => {
     ['localhost:5000/app:v1', 'localhost:5000', 'app', 'v1'],
     ['reg.example:5000/app', 'reg.example:5000', 'app', 'latest'],
     ['localhost', 'docker.io', 'library/localhost', 'latest'],
+    ['nginx:5000', 'docker.io', 'library/nginx', '5000'],
+    ['my-registry/app', 'docker.io', 'my-registry/app', 'latest'],
+    ['10.0.0.1/app', '10.0.0.1', 'app', 'latest'],
+    ['[fd00::1]:5000/app:v1', '[fd00::1]:5000', 'app', 'v1'],
+    ['app:V1.2_x', 'docker.io', 'library/app', 'V1.2_x'],
   ] as const) {
     const expected = { registry, repository, tag, digest: undefined }
     assert.deepEqual(parseImageReference(text), expected, text)
@@ -158,6 +165,16 @@ test('an image that is none is a RegistryError', () => {
     'https://ghcr.io/a',
     'ghcr.io//a',
     '-',
+    'LOCALHOST/a',
+    'a.b_c/d',
+    '-a.b/c',
+    'a..b/c',
+    'a.b:port/c',
+    'a.b:/c',
+    'user@a.b/c',
+    `${'a'.repeat(300)}.b/c`,
+    'a'.repeat(256),
+    'f'.repeat(64),
   ]) {
     assert.throws(() => parseImageReference(text), RegistryError, text)
   }
@@ -176,6 +193,39 @@ test('an image that is none is a RegistryError', () => {
     { numRuns: 3000 },
   )
 })
+
+test('an image that is written out in full is the same image again', () => {
+  const name = fc.oneof(
+    fc.string(),
+    fc.stringMatching(/^[a-bA.:/@-]{0,12}$/),
+    fc.stringMatching(
+      /^(?:[a-c]{1,3}[.:][0-9]{1,3}\/)?(?:[a-c]{1,3}\/)?[a-c]{1,3}(?::[A-C0-9]{1,3})?$/,
+    ),
+  )
+  const digest = fc.constantFrom('', `@${DIGEST}`)
+  const read = { count: 0 }
+  fc.assert(
+    fc.property(name, digest, (text, suffix) => {
+      const image = parsed(text + suffix)
+      if (image === undefined) return
+      read.count++
+      assert.deepEqual(parseImageReference(formatImageReference(image)), image)
+    }),
+    { numRuns: 3000 },
+  )
+  assert.ok(read.count > 500)
+  assert.equal(formatImageReference(parseImageReference('nginx')), 'docker.io/library/nginx:latest')
+  const both = `ghcr.io/a/b:v1@${DIGEST}`
+  assert.equal(formatImageReference(parseImageReference(both)), both)
+})
+
+function parsed(text: string): ImageReference | undefined {
+  try {
+    return parseImageReference(text)
+  } catch {
+    return undefined
+  }
+}
 
 test('the names of Docker Hub are one, and no other name is changed but to lower case', () => {
   for (const host of ['docker.io', 'index.docker.io', 'registry-1.docker.io', 'Index.Docker.IO']) {

@@ -387,7 +387,7 @@ test('a rebuild that fails is told, and ends nothing', async () => {
     stat: blobs.stat.bind(blobs),
     open: blobs.open.bind(blobs),
     // biome-ignore lint/correctness/useYield: it fails before it has anything
-    scan: async function* (): AsyncGenerator<{ digest: Digest; size: number }> {
+    digests: async function* (): AsyncGenerator<readonly Digest[]> {
       throw new Error('EIO')
     },
   }
@@ -427,9 +427,9 @@ function heldBy(barrier: Barrier, blobs: FileBlobs): OpenCatalogOptions['blobs']
   return {
     stat: blobs.stat.bind(blobs),
     open: blobs.open.bind(blobs),
-    scan: async function* () {
+    digests: async function* () {
       await barrier.wait()
-      yield* blobs.scan()
+      yield* blobs.digests()
     },
   }
 }

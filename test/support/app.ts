@@ -12,6 +12,7 @@ import type {
 import type { LoadedConfig } from '../../src/config/load.ts'
 import type { ReloadResult } from '../../src/config/reload.ts'
 import { createLogger } from '../../src/log.ts'
+import type { FailAt } from '../../src/store/failpoints.ts'
 import type { Clock } from '../../src/upstream/clock.ts'
 import { type ClientRequest, type ClientResponse, send } from './http-client.ts'
 import { type Sample, samplesOf, sumOf } from './samples.ts'
@@ -33,6 +34,10 @@ export interface TestAppOptions {
   readonly clock?: Clock
   /** Default 0: tests of registries that stay away need not wait for them. */
   readonly patienceMs?: number
+  /** What Larder may store; default 1 GiB. */
+  readonly maxBytes?: number
+  /** Told of each step of the store. */
+  readonly failAt?: FailAt
 }
 
 export type LogLine = Readonly<Record<string, unknown>>
@@ -58,8 +63,12 @@ export interface TestApp extends AsyncDisposable {
   until(name: string, atLeast: number, labels?: Readonly<Record<string, string>>): Promise<void>
   /** Takes over another configuration while it runs. */
   reload(changes: Partial<TestAppOptions>): Promise<ReloadResult>
-  /** Stops, and starts again on the same data, perhaps with other options. */
-  restart(changes?: Partial<TestAppOptions>): Promise<void>
+  /**
+   * Stops, and starts again on the same data, perhaps with other options.
+   *
+   * @param whileStopped what is done to the data directory in between
+   */
+  restart(changes?: Partial<TestAppOptions>, whileStopped?: () => Promise<void>): Promise<void>
   close(): Promise<void>
 }
 
@@ -105,11 +114,12 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
   const proxyEnvironment = { httpsProxy: undefined, httpProxy: undefined, noProxy: undefined }
   const start = (wanted: TestAppOptions): Promise<App> => {
     const config = configOf(wanted, dataDir)
-    const { clock, patienceMs = 0, tlsLookMs } = wanted
+    const { clock, patienceMs = 0, tlsLookMs, failAt } = wanted
     const times = {
       patienceMs,
       ...(clock === undefined ? {} : { clock }),
       ...(tlsLookMs === undefined ? {} : { tlsLookMs }),
+      ...(failAt === undefined ? {} : { failAt }),
     }
     const load = async (): Promise<LoadedConfig> => ({
       config: configOf(current, dataDir),
@@ -181,9 +191,10 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
       if (!result.ok) current = before
       return result
     },
-    async restart(changes) {
+    async restart(changes, whileStopped) {
       current = { ...current, ...changes }
       await app.close()
+      await whileStopped?.()
       app = await start(current)
     },
     close,
@@ -200,7 +211,7 @@ function configOf(options: TestAppOptions, dataDir: string): Config {
     log: { level: 'debug', format: 'json' },
     storage: {
       path: dataDir,
-      maxSize: { bytes: 2 ** 30 },
+      maxSize: { bytes: options.maxBytes ?? 2 ** 30 },
       minFree: { percent: 0 },
       unusedForMs: undefined,
       scrub: { everyMs: undefined, bytesPerSecond: 2 ** 25 },

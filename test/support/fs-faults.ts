@@ -2,7 +2,7 @@ import fs, { type FileHandle, open } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 
 const FUNCTIONS = ['mkdir', 'open', 'rename', 'rm', 'chmod'] as const
-const METHODS = ['writev', 'sync', 'chmod', 'truncate', 'stat'] as const
+const METHODS = ['read', 'writev', 'sync', 'chmod', 'truncate', 'stat'] as const
 
 /** Told of each file operation before it is done. What it throws is the operation's failure. */
 export type FileOperationHook = (operation: string, path: string | undefined) => void

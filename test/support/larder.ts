@@ -24,6 +24,10 @@ export interface LarderOptions {
   readonly env?: Readonly<Record<string, string>>
   /** To start again on the same data; default: a new folder, removed by `close` and `kill`. */
   readonly dataDir?: string
+  /** What Node is to run, its own flags first; default: the sources. */
+  readonly program?: readonly string[]
+  /** A program and its arguments that run it, without a process in between; default: none. */
+  readonly within?: readonly string[]
   /** Told of each line of the log as it comes, those of the start too. */
   readonly onLine?: (line: LogLine, pid: number) => void
 }
@@ -64,7 +68,9 @@ export async function startLarder(options: LarderOptions): Promise<RunningLarder
   const dataDir = options.dataDir ?? join(dir.path, 'data')
   const file = join(dir.path, 'larder.yaml')
   await writeFile(file, stringify(configOf(options, dataDir)))
-  const child = spawn(process.execPath, [MAIN, 'serve', '-c', file], {
+  const { within = [], program = [MAIN] } = options
+  const [command = '', ...args] = [...within, process.execPath, ...program, 'serve', '-c', file]
+  const child = spawn(command, args, {
     cwd: dir.path,
     env: { PATH: process.env['PATH'], HOME: dir.path, ...options.env },
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -112,7 +118,8 @@ export async function startLarder(options: LarderOptions): Promise<RunningLarder
 }
 
 function configOf(options: LarderOptions, dataDir: string): Record<string, unknown> {
-  const { env: _env, dataDir: _dataDir, onLine: _onLine, ...keys } = options
+  const { env: _env, dataDir: _dataDir, onLine: _onLine, ...others } = options
+  const { within: _within, program: _program, ...keys } = others
   const { server, storage, log, ...rest } = keys
   return {
     version: 1,

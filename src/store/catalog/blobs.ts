@@ -34,6 +34,7 @@ export class BlobRows {
   readonly #upsert: Statement<[BlobRow & Use]>
   readonly #adopt: Statement<[BlobRow & Use]>
   readonly #select: Statement<[{ readonly digest: Digest }], Omit<RawBlob, 'digest'>>
+  readonly #unknown: Statement<[{ readonly digests: string }], Digest>
   readonly #delete: Statement<[{ readonly digest: Digest }]>
   readonly #touch: Statement<[Use]>
   readonly #page: Statement<[{ readonly after: string; readonly limit: number }], Digest>
@@ -58,6 +59,12 @@ export class BlobRows {
     this.#select = database.prepare(
       'select size, verified_at as verifiedAt from blobs where digest = :digest',
     )
+    this.#unknown = database
+      .prepare<[{ readonly digests: string }], Digest>(
+        `select value from json_each(:digests)
+         where not exists (select 1 from blobs where digest = value)`,
+      )
+      .pluck()
     this.#delete = database.prepare('delete from blobs where digest = :digest')
     this.#touch = database.prepare(
       'update blobs set last_used_at = :at where digest = :digest and last_used_at < :at',
@@ -99,6 +106,11 @@ export class BlobRows {
   get(digest: Digest): Omit<StoredBlob, 'digest'> | undefined {
     const row = this.#select.get({ digest })
     return row && { size: row.size, verifiedAt: row.verifiedAt ?? undefined }
+  }
+
+  /** Those of `digests` that have no row: one question, as each costs more than a row. */
+  unknown(digests: readonly Digest[]): Digest[] {
+    return this.#unknown.all({ digests: JSON.stringify(digests) })
   }
 
   /** Its bytes were hashed, and right. */

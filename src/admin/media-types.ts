@@ -1,0 +1,5 @@
+/** What the admin API takes and gives: programs that use it ask for the same. */
+
+export const JSON_TYPE = 'application/json'
+/** One JSON object a line. */
+export const NDJSON_TYPE = 'application/x-ndjson'

@@ -1,0 +1,68 @@
+import type { FrontDoor } from '../access/front-door.ts'
+import { Gate } from '../access/gate.ts'
+import { Passthrough } from '../api/passthrough.ts'
+import type { Probes } from '../api/probes.ts'
+import { createApi, type Entry } from '../api/server.ts'
+import type { Logger } from '../log.ts'
+import type { Site } from './site.ts'
+
+export interface RegistryApiParts {
+  readonly site: Site
+  readonly frontDoor: FrontDoor
+  readonly probes: Probes
+  readonly logger: Logger
+}
+
+/** What nodes talk to. */
+export interface RegistryApi {
+  readonly handler: ReturnType<typeof createApi>
+  readonly frontDoor: FrontDoor
+  /** Goes on with this front door, and with the upstreams that the site has now. */
+  reenter(frontDoor: FrontDoor): void
+  close(): void
+}
+
+export function createRegistryApi({
+  site,
+  frontDoor,
+  probes,
+  logger,
+}: RegistryApiParts): RegistryApi {
+  const { metrics, pull, store } = site
+  const { manifests, blobs, lists } = pull
+  let entry: Entry = { upstreams: site.upstreams(), frontDoor }
+  const gate = new Gate({
+    catalog: store.catalog,
+    monotonic: site.monotonic,
+    now: () => store.clock.now(),
+    onFailure: (kind) => metrics.authFailure(kind),
+  })
+  const passthrough = new Passthrough({
+    upstreams: () => entry.upstreams,
+    onChanging: pull.changing,
+    onChanged: pull.changed,
+  })
+  const handler = createApi({
+    entry: () => entry,
+    gate,
+    manifests,
+    blobs,
+    lists,
+    passthrough,
+    probes,
+    metrics,
+    logger,
+  })
+  return {
+    handler,
+    get frontDoor() {
+      return entry.frontDoor
+    },
+    reenter(wanted) {
+      entry = { upstreams: site.upstreams(), frontDoor: wanted }
+      gate.forget()
+      passthrough.retain(new Set(entry.upstreams.all.map((upstream) => upstream.config)))
+    },
+    close: () => passthrough.close(),
+  }
+}

@@ -1,0 +1,111 @@
+import type { Config } from '../config/config.ts'
+import { Metrics } from '../metrics.ts'
+import { acquireLock } from '../store/lock.ts'
+import type { Clock } from '../upstream/clock.ts'
+import type { Prepared } from '../upstream/fleet.ts'
+import type { Upstreams } from '../upstream/routing.ts'
+import type { AppOptions } from './options.ts'
+import { createPull, type PullRoom } from './pull.ts'
+import { createRefetch } from './refetch.ts'
+import { openStore, type Store } from './store.ts'
+import { createFleet } from './upstreams.ts'
+
+const SYSTEM_CLOCK: Clock = { now: () => Date.now(), elapsed: () => performance.now() }
+
+export type SiteOptions = Omit<AppOptions, 'source' | 'tlsLookMs'>
+
+/** A data directory at work: what is here, what is elsewhere, and pulls between them. No port. */
+export interface Site {
+  readonly metrics: Metrics
+  readonly store: Store
+  readonly pull: PullRoom
+  /** In effect: a reload changes it. */
+  config(): Config
+  /** In effect. */
+  upstreams(): Upstreams
+  /** Milliseconds of a clock that never jumps. */
+  monotonic(): number
+  /**
+   * Builds what another configuration needs; its `commit` takes that over in one step.
+   *
+   * @throws {Error} when something of it cannot be built; nothing has changed then
+   */
+  prepare(wanted: Config): Prepared
+  /** Begins what is done without being asked: checks in the background, eviction by age and size. */
+  tend(): void
+  /** Gives up what is under way, and lets another process in. */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the data directory, which is created if need be.
+ *
+ * @throws {DataDirectoryInUseError | DataDirectoryError | NewerSchemaError | NodeJS.ErrnoException}
+ */
+export async function openSite(options: SiteOptions): Promise<Site> {
+  await using opened = new AsyncDisposableStack()
+  const lock = acquireLock(options.config.storage.path)
+  opened.defer(() => lock.release())
+  const { logger, clock = SYSTEM_CLOCK, patienceMs, failAt } = options
+  let { config } = options
+  let room: PullRoom | undefined
+  const monotonic = () => clock.elapsed()
+  const names = config.upstreams.map(({ name }) => name)
+  const metrics = new Metrics(options.version, names, monotonic)
+  const store = await openStore({
+    config: () => config,
+    logger,
+    metrics,
+    clock,
+    onRemoved: (digests) => room?.removed(digests),
+    failAt,
+  })
+  opened.defer(() => store.close())
+  const fleet = createFleet(options, clock, metrics)
+  opened.defer(() => fleet.close())
+  const first = fleet.prepare(config)
+  first.commit()
+  let upstreams = first.routes
+  const pull = createPull({ store, metrics, logger, patienceMs })
+  room = pull
+  opened.defer(() => pull.stop())
+  metrics.readFrom({
+    store: () => store.read(),
+    flights: () => pull.blobs.flights(),
+    pins: () => store.pins.readings(),
+    health: () => ({
+      isWritable: store.health.isWritable,
+      troubles: store.health.ailments.map(({ trouble }) => trouble),
+    }),
+  })
+  store.integrity.fetchWith(createRefetch(() => upstreams, pull))
+  const commit = (wanted: Config, prepared: Prepared) => {
+    prepared.commit()
+    config = wanted
+    upstreams = prepared.routes
+    pull.reconfigured(prepared.changed)
+    // What goes on as it was keeps its gauges.
+    metrics.initialize(prepared.changed.filter((name) => prepared.routes.names.includes(name)))
+    logger.setLevel(wanted.log.level)
+    // The cap may be lower than before.
+    void store.kept.admission.relieve()
+  }
+  const parts = opened.move()
+  return {
+    metrics,
+    store,
+    pull,
+    config: () => config,
+    upstreams: () => upstreams,
+    monotonic,
+    prepare(wanted) {
+      const prepared = fleet.prepare(wanted)
+      return { ...prepared, commit: () => commit(wanted, prepared) }
+    },
+    tend() {
+      store.kept.upkeep.start()
+      store.integrity.begin({ isBusy: () => metrics.isBusy })
+    },
+    close: () => parts.disposeAsync(),
+  }
+}

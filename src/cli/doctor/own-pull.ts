@@ -1,0 +1,122 @@
+/** A pull through Larder itself, as a node would make one: manifest, platform, config. */
+import { type IncomingHttpHeaders, request as requestHttp } from 'node:http'
+import { request as requestHttps } from 'node:https'
+
+import { type Digest, digestOf } from '../../oci/digest.ts'
+import { parseManifest } from '../../oci/manifest.ts'
+import { formatReference, type ImageReference, type Reference } from '../../oci/reference.ts'
+
+export interface OwnAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+}
+
+const TIMEOUT_MS = 60_000
+/** Of a manifest or a config; a layer is never asked for. */
+const MAX_BYTES = 32 * 1024 * 1024
+
+/** What went wrong with a pull; its message is for an operator. */
+export class OwnPullError extends Error {
+  override readonly name = 'OwnPullError'
+  readonly status: number | undefined
+
+  constructor(message: string, status?: number) {
+    super(message)
+    this.status = status
+  }
+}
+
+/**
+ * Not with fetch, which refuses some ports.
+ *
+ * @param url origin of a listener
+ * @throws what the system says, or {@link OwnPullError}
+ */
+export function ask(url: string, path: string, timeoutMs = TIMEOUT_MS): Promise<OwnAnswer> {
+  const target = new URL(path, url)
+  const { promise, resolve, reject } = Promise.withResolvers<OwnAnswer>()
+  const options = {
+    headers: { Accept: '*/*' },
+    signal: AbortSignal.timeout(timeoutMs),
+    // Whether its certificate is good for its nodes is looked at by itself.
+    rejectUnauthorized: false,
+  }
+  const send = target.protocol === 'https:' ? requestHttps : requestHttp
+  const request = send(target, options, (response) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    response.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes > MAX_BYTES) response.destroy(new OwnPullError('the answer does not end'))
+      else chunks.push(chunk)
+    })
+    response.on('error', reject)
+    response.on('end', () => {
+      const { statusCode = 0, headers } = response
+      resolve({ status: statusCode, headers, body: Buffer.concat(chunks) })
+    })
+  })
+  request.on('error', reject)
+  request.end()
+  return promise
+}
+
+/**
+ * Pulls an image's manifest, that of its first platform, and its config, and compares each with its
+ * digest.
+ *
+ * @returns the digest of what the image is
+ * @throws {OwnPullError} or what the system says
+ */
+export async function pullThrough(url: string, image: ImageReference): Promise<Digest> {
+  const { digest, tag } = image
+  const named: Reference | undefined =
+    digest !== undefined
+      ? { kind: 'digest', digest }
+      : tag !== undefined
+        ? { kind: 'tag', tag }
+        : undefined
+  if (named === undefined) throw new OwnPullError('no tag and no digest was named')
+  const get = (kind: 'manifests' | 'blobs', reference: Reference) =>
+    getContent(url, image, kind, reference)
+  let manifest = await get('manifests', named)
+  const top = manifest.digest
+  const [child] = parseManifest(manifest.body, manifest.type).manifests
+  if (child !== undefined) {
+    manifest = await get('manifests', { kind: 'digest', digest: child.digest })
+  }
+  const [config] = parseManifest(manifest.body, manifest.type).blobs
+  if (config !== undefined) await get('blobs', { kind: 'digest', digest: config.digest })
+  return top
+}
+
+async function getContent(
+  url: string,
+  { registry, repository }: ImageReference,
+  kind: 'manifests' | 'blobs',
+  reference: Reference,
+) {
+  const name = formatReference(reference)
+  const path = `/v2/${repository}/${kind}/${name}?ns=${encodeURIComponent(registry)}`
+  const { status, headers, body } = await ask(url, path)
+  const what = `${kind === 'manifests' ? 'manifest' : 'config'} ${name}`
+  if (status !== 200)
+    throw new OwnPullError(`${what} was answered with ${status}${told(body)}`, status)
+  const digest = digestOf(body, name.startsWith('sha512:') ? 'sha512' : 'sha256')
+  if (reference.kind === 'digest' && digest !== reference.digest) {
+    throw new OwnPullError(`${what} came with other bytes than its digest says`)
+  }
+  return { digest, body, type: headers['content-type'] }
+}
+
+/** What the registry API says of an error. */
+function told(body: Buffer): string {
+  try {
+    const { errors } = JSON.parse(body.toString()) as { errors?: { message?: unknown }[] }
+    const message = errors?.[0]?.message
+    return typeof message === 'string' ? `: ${message}` : ''
+  } catch {
+    return ''
+  }
+}
