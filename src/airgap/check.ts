@@ -106,9 +106,9 @@ export class Check {
         ? { hash: (one: Digest) => sums.hashed(one, () => this.#options.hash(one, signal)) }
         : {}),
     })
-    const { missing, here } = survey
+    const { missing, here, notFor } = survey
     sums.add(survey)
-    const reason = await obstacle(image)
+    const reason = notFor ?? (await obstacle(image))
     return {
       image: image.name,
       complete: missing.length === 0 && reason === undefined,

@@ -1,7 +1,7 @@
 import type { Platform } from '../oci/descriptor.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { MAX_MANIFEST_BYTES, type Manifest, parseManifest } from '../oci/manifest.ts'
-import type { Platforms } from '../oci/platform.ts'
+import { formatPlatform, isMatch, type Platforms } from '../oci/platform.ts'
 import { type Reference, referrersTag, type Tag } from '../oci/reference.ts'
 import type { BlobStore, Catalog, Place } from '../store/ports.ts'
 import { type Reached, type WalkDescriptor, type WalkSource, walk } from './walk.ts'
@@ -35,6 +35,8 @@ export interface SurveyedContent {
 export interface Survey {
   readonly here: readonly SurveyedContent[]
   readonly missing: readonly MissingContent[]
+  /** Why a node of the chosen platforms could not use it, though all of it may be here. */
+  readonly notFor: string | undefined
 }
 
 export interface SurveyRequest {
@@ -78,6 +80,11 @@ export class Surveyor {
     return (await this.#options.catalog.getTag(place, reference.tag))?.digest
   }
 
+  /** Whether its bytes are here, wherever they are from. */
+  async isStored(digest: Digest): Promise<boolean> {
+    return (await this.#options.blobs.stat(digest)) !== undefined
+  }
+
   /** Whether a blob is here, and may be served at the place. */
   async isHere(place: Place, digest: Digest): Promise<boolean> {
     const { catalog, blobs } = this.#options
@@ -94,13 +101,15 @@ export class Surveyor {
     }
     const here: SurveyedContent[] = []
     const missing: MissingContent[] = []
+    let notFor: string | undefined
     for await (const reached of walk({ digest, size: -1 }, platforms, source)) {
       signal?.throwIfAborted()
+      if (reached.parent === undefined) notFor = lackOfPlatform(reached.manifest, platforms)
       const found = await this.#lookAt(place, reached, lacks, hash)
       if (typeof found === 'number') here.push({ ...contentOf(reached), size: found })
       else missing.push(missingOf(reached, found))
     }
-    return { here, missing }
+    return { here, missing, notFor }
   }
 
   /** @returns its size in bytes when all is well */
@@ -157,6 +166,18 @@ export class Surveyor {
     const listed = said === undefined ? [] : (JSON.parse(said.body) as readonly WalkDescriptor[])
     return [...listed, ...known, ...tagged]
   }
+}
+
+/** An index may be for other platforms than those that are asked for. */
+function lackOfPlatform(manifest: Manifest | undefined, wanted: Platforms): string | undefined {
+  if (manifest === undefined || wanted === 'all') return undefined
+  const offered = manifest.manifests
+    .map(({ platform }) => platform)
+    .filter((one) => one !== undefined && one.os !== 'unknown')
+  if (offered.length === 0) return undefined
+  if (wanted.some((one) => offered.some((other) => isMatch(other, one)))) return undefined
+  const names = new Set(offered.map(formatPlatform))
+  return `is not for ${wanted.map(formatPlatform).join(', ')}, but for ${[...names].join(', ')}`
 }
 
 function contentOf({ kind, descriptor }: Reached) {

@@ -7,7 +7,7 @@ import type { Admission } from '../store/admission.ts'
 import { Ballast } from '../store/ballast.ts'
 import { NoRoomError, StoreRestingError } from '../store/errors.ts'
 import { type Ailment, type Space, StoreHealth, type Trial } from '../store/health.ts'
-import { measureDisk } from '../store/quota.ts'
+import { type Disk, measureDisk } from '../store/quota.ts'
 import { tryWriting } from '../store/trial.ts'
 import type { Trouble } from '../store/trouble.ts'
 import { reasonOf } from './reason.ts'
@@ -63,9 +63,9 @@ const BEGAN: Readonly<Record<Trouble, string>> = {
 
 export async function openHealth(parts: HealthParts): Promise<Health> {
   const { path, logger, metrics, elapsed } = parts
-  const ballast = await Ballast.open({ path, measure: measureDisk })
+  const ballast = await Ballast.open({ path, measure })
   // The database makes files of its own when it is opened.
-  if ((await measureDisk(path)).free < HEADROOM_BYTES) ballast.release()
+  if ((await measure(path)).free < HEADROOM_BYTES) ballast.release()
   let trialParts: TrialParts | undefined
   const state = new StoreHealth({
     async attempt(trial) {
@@ -171,6 +171,11 @@ function createComplaint(
     } else metrics.storeError(operation)
     state.failed(operation, error)
   }
+}
+
+/** Of a file system that does not say how large it is there is nothing to be held. */
+function measure(path: string): Promise<Disk> {
+  return measureDisk(path).catch(() => ({ size: 0, free: 0 }))
 }
 
 function spaceOf(path: string): Space | undefined {

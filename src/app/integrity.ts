@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { FileBlobs } from '../store/blobs.ts'
 import type { SqliteCatalog } from '../store/catalog.ts'
 import { Checker } from '../store/check.ts'
@@ -37,6 +38,8 @@ export interface IntegrityParts {
 export interface Integrity {
   readonly shelves: BlobShelves
   readonly verification: Verification
+  /** Reads and hashes it: what is wrong is put aside, and is missing from then on. */
+  isRight(digest: Digest, signal: AbortSignal): Promise<boolean>
   /** What is lost is fetched by it from now on. What fetches is built of what is kept here. */
   fetchWith(refetch: Refetch): void
   /** Begins to check in the background, as far as pulls leave room for it. */
@@ -91,6 +94,14 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
   return {
     shelves,
     verification,
+    async isRight(digest, signal) {
+      for (;;) {
+        const row = await catalog.getBlob(digest)
+        if (row === undefined) return false
+        const result = await checker.check({ digest, ...row }, { signal })
+        if (result !== 'gone') return result === 'ok'
+      }
+    },
     fetchWith(refetch) {
       fetcher = refetch
     },

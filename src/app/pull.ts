@@ -71,7 +71,7 @@ export function createPull({ store, metrics, logger, patienceMs }: PullParts): P
     logger,
     events: {
       used: (digest) => usage.used(digest),
-      fetched: (upstream, bytes) => metrics.fetched(upstream, 'blob', 'pull', bytes),
+      fetched: (upstream, bytes, reason) => metrics.fetched(upstream, 'blob', reason, bytes),
       resumed: (upstream) => metrics.resume(upstream),
       mismatched: (upstream, what) => {
         metrics.error({ upstream, reason: `${what}_mismatch` })

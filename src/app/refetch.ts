@@ -9,15 +9,10 @@ export function createRefetch(upstreams: () => Upstreams, { manifests, blobs }: 
     const upstream = upstreams().all.find(({ config }) => config.name === name)
     if (upstream === undefined) return false
     const place = { upstream: name, repository }
-    const pull: Pull = { upstream, place, as: { kind: 'larder' }, urgency: 'background', signal }
-    if (kind === 'manifest') {
-      await manifests.restore(pull, digest)
-      return true
-    }
-    const { content } = await blobs.open(pull, digest)
-    const range = { start: 0, end: content.size - 1 }
-    for await (const _ of content.read(range, signal)) signal.throwIfAborted()
-    await blobs.settled(digest)
+    const as = { kind: 'larder' } as const
+    const pull: Pull = { upstream, place, as, reason: 'repair', urgency: 'background', signal }
+    if (kind === 'manifest') await manifests.restore(pull, digest)
+    else await blobs.obtain(pull, digest)
     return true
   }
 }

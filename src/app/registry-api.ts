@@ -1,5 +1,4 @@
 import type { FrontDoor } from '../access/front-door.ts'
-import { Gate } from '../access/gate.ts'
 import { Passthrough } from '../api/passthrough.ts'
 import type { Probes } from '../api/probes.ts'
 import { createApi, type Entry } from '../api/server.ts'
@@ -28,15 +27,9 @@ export function createRegistryApi({
   probes,
   logger,
 }: RegistryApiParts): RegistryApi {
-  const { metrics, pull, store } = site
+  const { metrics, pull, gate } = site
   const { manifests, blobs, lists } = pull
   let entry: Entry = { upstreams: site.upstreams(), frontDoor }
-  const gate = new Gate({
-    catalog: store.catalog,
-    monotonic: site.monotonic,
-    now: () => store.clock.now(),
-    onFailure: (kind) => metrics.authFailure(kind),
-  })
   const passthrough = new Passthrough({
     upstreams: () => entry.upstreams,
     onChanging: pull.changing,

@@ -1,3 +1,4 @@
+import { Gate } from '../access/gate.ts'
 import type { Config } from '../config/config.ts'
 import { Metrics } from '../metrics.ts'
 import { acquireLock } from '../store/lock.ts'
@@ -19,6 +20,7 @@ export interface Site {
   readonly metrics: Metrics
   readonly store: Store
   readonly pull: PullRoom
+  readonly gate: Gate
   /** In effect: a reload changes it. */
   config(): Config
   /** In effect. */
@@ -79,6 +81,12 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     }),
   })
   store.integrity.fetchWith(createRefetch(() => upstreams, pull))
+  const gate = new Gate({
+    catalog: store.catalog,
+    monotonic,
+    now: () => store.clock.now(),
+    onFailure: (kind) => metrics.authFailure(kind),
+  })
   const commit = (wanted: Config, prepared: Prepared) => {
     prepared.commit()
     config = wanted
@@ -95,6 +103,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     metrics,
     store,
     pull,
+    gate,
     config: () => config,
     upstreams: () => upstreams,
     monotonic,

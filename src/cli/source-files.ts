@@ -12,6 +12,8 @@ import { noteOf, SourceFolder, whyUnreadable } from './source-folder.ts'
 /** More is no list of images and no manifest: one that is parsed takes some 50 times its size. */
 const MAX_BYTES = 16 * 1024 * 1024
 const MAX_FILES = 10_000
+/** Of a file, for a name that may be an image instead: `nginx/nginx:1` beside a file `nginx`. */
+const ABSENCE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'])
 
 export interface SourceSurroundings {
   readonly cwd: string
@@ -51,13 +53,23 @@ export class SourceFiles {
   }
 
   async *#open(name: string): AsyncGenerator<Opened, void, undefined> {
-    try {
-      if ((await stat(resolve(this.#cwd, name))).isDirectory()) yield* this.#openFolder(name)
-      else yield await this.#readFile(name, {})
-    } catch (error) {
-      const found = isPath(name) ? undefined : readArgument(name)
+    const kind = await this.#kindOf(name)
+    if (kind === 'folder') yield* this.#openFolder(name)
+    else if (kind === 'file') yield await this.#readFile(name, {})
+    else {
+      const found = kind === 'absent' && !isPath(name) ? readArgument(name) : undefined
       if (found !== undefined) yield { kind: 'image', found }
-      else yield { kind: 'note', note: noteOf('error', name, whyNot(error, name)) }
+      else yield { kind: 'note', note: noteOf('error', name, whyNot(kind, name)) }
+    }
+  }
+
+  /** @returns also why nobody can tell */
+  async #kindOf(name: string): Promise<'file' | 'folder' | 'absent' | Error> {
+    try {
+      return (await stat(resolve(this.#cwd, name))).isDirectory() ? 'folder' : 'file'
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error)) throw error
+      return ABSENCE.has(String(error.code)) ? 'absent' : error
     }
   }
 
@@ -125,8 +137,8 @@ function isPath(name: string): boolean {
   )
 }
 
-function whyNot(error: unknown, name: string): string {
-  const why = whyUnreadable(error)
-  if (why !== 'no such file' || isPath(name)) return why
-  return 'no such file, and not an image such as ghcr.io/acme/app:v1'
+function whyNot(why: 'absent' | Error, name: string): string {
+  if (why !== 'absent') return whyUnreadable(why)
+  const image = ', and not an image such as ghcr.io/acme/app:v1'
+  return `no such file${isPath(name) ? '' : image}`
 }

@@ -201,12 +201,15 @@ export class Blobs {
     if (!isSame && !(await this.#mayJoin(departure, pull, digest))) {
       await this.#standing.confirm(pull, digest)
     }
+    const isUrgent = pull.urgency === undefined
+    if (isUrgent) departure.raise()
     const flight = await departure.flight
     try {
       await flight.opened
     } catch (error) {
-      // A refusal of somebody else's credential says nothing about this caller.
-      if (isSame) throw error
+      // A refusal of somebody else's credential says nothing about this caller, nor one of what
+      // nobody waited for about who waits.
+      if (isSame && (!isUrgent || departure.pull.urgency === undefined)) throw error
       await flight.landed.catch(() => undefined)
       return undefined
     }

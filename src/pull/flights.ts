@@ -1,4 +1,5 @@
 import type { Logger } from '../log.ts'
+import type { FetchReason } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import type { BlobStore, Catalog, Ingest, Place } from '../store/ports.ts'
@@ -34,7 +35,7 @@ export interface FlightsOptions {
 }
 
 export interface FlightsEvents {
-  fetched(upstream: string, bytes: number): void
+  fetched(upstream: string, bytes: number, reason: FetchReason): void
   resumed(upstream: string): void
   mismatched(upstream: string, what: 'digest' | 'size'): void
   broken(upstream: string, reason: string): void
@@ -45,6 +46,8 @@ export interface Departure {
   readonly pull: Pull
   /** Rejects only when it could not begin. */
   readonly flight: Promise<Flight>
+  /** Somebody waits for it from now on. */
+  raise(): void
 }
 
 /** The downloads under way: at most one for a digest. */
@@ -81,8 +84,9 @@ export class Flights {
     epoch: number,
     mayDepart: () => Promise<void>,
   ): Promise<Flight> {
-    const flight = mayDepart().then(() => this.#start(pull, digest, epoch))
-    const departure = { pull, flight }
+    const raising = new AbortController()
+    const flight = mayDepart().then(() => this.#start(pull, digest, epoch, raising.signal))
+    const departure = { pull, flight, raise: () => raising.abort() }
     this.#departures.set(digest, departure)
     const leave = () => {
       if (this.#departures.get(digest) === departure) this.#departures.delete(digest)
@@ -99,8 +103,9 @@ export class Flights {
     await Promise.allSettled(flights.map((one) => one.status === 'fulfilled' && one.value.landed))
   }
 
-  async #start(pull: Pull, digest: Digest, epoch: number): Promise<Flight> {
-    const { upstream, place } = pull
+  async #start(pull: Pull, digest: Digest, epoch: number, raised: AbortSignal): Promise<Flight> {
+    const { upstream, place, reason = 'pull' } = pull
+    const urgency = pull.urgency === undefined ? {} : { urgency: pull.urgency, raised }
     const { catalog, events, elapsed, patienceMs } = this.#options
     const member = await catalog.getMember(place, digest, 'blob')
     const ingest = await this.#ingest(digest)
@@ -109,7 +114,7 @@ export class Flights {
       digest,
       upstream: place.upstream,
       open: async (offset, signal) => {
-        const options = { as: pull.as, offset, signal }
+        const options = { as: pull.as, offset, signal, ...urgency }
         const remote = await upstream.registry.openBlob(place.repository, digest, options)
         const size = remote.size ?? sizeHint
         if (size !== undefined) ingest?.expect(size)
@@ -120,7 +125,7 @@ export class Flights {
       patienceMs,
       sizeHint,
       events: {
-        fetched: (bytes) => events.fetched(place.upstream, bytes),
+        fetched: (bytes) => events.fetched(place.upstream, bytes, reason),
         resumed: () => events.resumed(place.upstream),
         mismatched: (error) => events.mismatched(place.upstream, error.what),
         broken: (reason) => events.broken(place.upstream, reason),

@@ -107,7 +107,9 @@ export class Manifests {
     const epoch = epochs.of(pull.place)
     const key = keyOf(pull, String(epoch), formatReference(reference))
     const question = () => this.#download(pull, reference, epoch)
-    const { answer, isShared } = await this.#fetches.ask(key, () =>
+    // Who is waited for does not wait with who is not.
+    const line = pull.urgency ?? 'interactive'
+    const { answer, isShared } = await this.#fetches.ask(`${key}\n${line}`, () =>
       reference.kind === 'tag'
         ? this.#checks.asked(pull, reference.tag, epoch, key, question)
         : negatives.asked(key, question),
@@ -126,7 +128,7 @@ export class Manifests {
     const here = reference.kind === 'digest' ? await shelf.read(reference.digest) : undefined
     if (here !== undefined) await registry.headManifest(place.repository, reference, pull)
     const remote = here ?? (await registry.getManifest(place.repository, reference, pull))
-    const reason = pull.urgency === 'background' ? 'revalidate' : 'pull'
+    const { reason = 'pull' } = pull
     if (here === undefined) onFetched(place.upstream, remote.bytes.length, reason)
     const manifest = parsed(place.upstream, remote)
     const tag = reference.kind === 'tag' ? reference.tag : undefined

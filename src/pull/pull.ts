@@ -1,4 +1,4 @@
-import type { PullResult } from '../metrics.ts'
+import type { FetchReason, PullResult } from '../metrics.ts'
 import type { Place } from '../store/ports.ts'
 import type { RequestOptions } from '../upstream/ports.ts'
 import type { Upstream } from '../upstream/routing.ts'
@@ -10,6 +10,8 @@ import type { Upstream } from '../upstream/routing.ts'
 export interface Pull extends Pick<RequestOptions, 'as' | 'urgency' | 'signal'> {
   readonly upstream: Upstream
   readonly place: Place
+  /** What its bytes are counted as; absent: as those of a node's pull. */
+  readonly reason?: FetchReason
 }
 
 /** How an answer came about: one word for the metrics, and what a caller may know of it. */

@@ -69,7 +69,7 @@ export class TagChecks {
   #refresh(pull: Pull, found: FoundTag): boolean {
     if (pull.upstream.registry.isScarce()) return false
     const { signal } = this.#refreshes
-    const behind: Pull = { ...pull, urgency: 'background', signal }
+    const behind: Pull = { ...pull, reason: 'revalidate', urgency: 'background', signal }
     const key = `${keyPrefix(pull.place)}${found.tag}`
     return this.#refreshes.begin(key, () =>
       this.check(behind, found).then(

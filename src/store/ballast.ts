@@ -54,7 +54,7 @@ export class Ballast {
     this.#isLaid = false
     this.#isReleased = true
     try {
-      rmSync(this.#path, { force: true })
+      rmSync(this.#path, { force: true, recursive: true })
     } catch {
       // A disk that is read-only has no use for it either.
     }
@@ -80,6 +80,7 @@ export class Ballast {
   async #lay(): Promise<boolean> {
     if (this.#isLaid) return true
     const bytes = await this.#bytes()
+    if (bytes === 0) return true
     const { free } = await this.#options.measure(this.#options.path)
     if (free < 2 * bytes) return false
     this.#isReleased = false
@@ -100,7 +101,7 @@ export class Ballast {
     const held = stats.blocks * BLOCK_BYTES
     this.#isLaid = stats.isFile() && stats.size >= bytes && stats.size < 2 * bytes && held >= bytes
     // What a run that was killed has left half laid, or another release or disk has laid otherwise.
-    if (!this.#isLaid) rmSync(this.#path, { force: true, recursive: true })
+    if (!this.#isLaid) this.release()
   }
 
   /** Neither sparse nor of bytes that a file system could compress. */

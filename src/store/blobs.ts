@@ -5,6 +5,7 @@
  *       blobs/<algorithm>/<ab>/<hex>    whole and verified, mode 0444; <ab> is the start of <hex>
  *       ingest/<hex>.part               a download under way, or left by an earlier run
  *       ingest/<hex>.<uuid>.tmp         a put under way; left by a crash, it goes at the next start
+ *       ingest/<uuid>.tmp               content that is being staged; the same
  *       quarantine/<hex>.<epoch ms>     damaged bytes, for an operator to look at
  *
  * A length of 64 or 128 tells the algorithm of a part. No path is ever made of anything but a
@@ -20,6 +21,7 @@ import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import { makeDirectory, OpenFile, syncDirectory, writeFully } from './files.ts'
 import { FileIngest } from './ingest.ts'
 import type { BlobStore } from './ports.ts'
+import { FileStaged } from './staging.ts'
 
 export interface FileBlobsOptions {
   /** The data directory. The caller holds its lock: unfinished puts in it are removed. */
@@ -154,6 +156,11 @@ export class FileBlobs implements BlobStore {
     const path = join(this.#ingest, `${encodedOf(digest)}${PART}`)
     const publish = () => this.#publish(path, digest)
     return FileIngest.open({ digest, path, publish, failAt: this.#failAt })
+  }
+
+  stage(): Promise<FileStaged> {
+    const publish = (path: string, digest: Digest) => this.#publish(path, digest)
+    return FileStaged.open({ directory: this.#ingest, publish })
   }
 
   /** The downloads that were begun and neither committed nor discarded. */

@@ -1,7 +1,9 @@
-import type { Digest } from '../oci/digest.ts'
+import { randomBytes } from 'node:crypto'
+
+import { type Digest, parseDigest } from '../oci/digest.ts'
 import type { Admission } from './admission.ts'
 import type { Leases } from './leases.ts'
-import type { BlobStore, Ingest, OpenBlob } from './ports.ts'
+import type { BlobStore, Ingest, OpenBlob, Staged } from './ports.ts'
 import type { Quota } from './quota.ts'
 import type { Removal } from './removal.ts'
 
@@ -71,6 +73,20 @@ export class CappedBlobs implements BlobStore {
     }
   }
 
+  /** @throws {NoRoomError | StoreRestingError} before anything is written */
+  async stage(size: number): Promise<Staged> {
+    const { admission, quota } = this.#options
+    this.#options.assertWritable?.()
+    const claim = claimOfItsOwn()
+    try {
+      await admission.reserve(claim, size)
+      return new CappedStaged(await this.#blobs.stage(size), claim, this.#options)
+    } catch (error) {
+      quota.release(claim)
+      throw error
+    }
+  }
+
   async delete(digest: Digest): Promise<void> {
     await this.#blobs.delete(digest)
   }
@@ -81,6 +97,59 @@ export class CappedBlobs implements BlobStore {
 
   digests(): AsyncIterable<readonly Digest[]> {
     return this.#blobs.digests()
+  }
+}
+
+/** Room is claimed by name, and who stages has none yet, or one that a download claims already. */
+function claimOfItsOwn(): Digest {
+  return parseDigest(`sha256:${randomBytes(32).toString('hex')}`)
+}
+
+/** Its room was made for it before. */
+class CappedStaged implements Staged {
+  readonly #staged: Staged
+  readonly #claim: Digest
+  readonly #options: CappedBlobsOptions
+
+  constructor(staged: Staged, claim: Digest, options: CappedBlobsOptions) {
+    this.#staged = staged
+    this.#claim = claim
+    this.#options = options
+  }
+
+  get size(): number {
+    return this.#staged.size
+  }
+
+  /** @throws {StoreRestingError} */
+  async append(buffers: readonly Uint8Array[]): Promise<void> {
+    this.#options.assertWritable?.()
+    try {
+      await this.#staged.append(buffers)
+    } finally {
+      this.#options.quota.wrote(this.#claim, this.#staged.size)
+    }
+  }
+
+  async commit(digest: Digest): Promise<void> {
+    const { leases, removal, quota } = this.#options
+    const release = leases.hold(digest)
+    try {
+      await removal.settled(digest)
+      await this.#staged.commit(digest)
+      quota.named(this.#claim, digest, this.#staged.size)
+    } finally {
+      quota.release(this.#claim)
+      release()
+    }
+  }
+
+  async discard(): Promise<void> {
+    try {
+      await this.#staged.discard()
+    } finally {
+      this.#options.quota.release(this.#claim)
+    }
   }
 }
 

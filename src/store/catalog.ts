@@ -17,6 +17,7 @@ import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import type { Pin, ReferencePin } from './pin.ts'
 import type {
   BlobRecord,
+  BroughtImage,
   Catalog,
   CatalogTotals,
   ListRecord,
@@ -121,6 +122,30 @@ export class SqliteCatalog implements Catalog {
       for (const child of children) this.#members.list(repositoryId, child)
       if (tag === undefined) return
       this.#tags.put(repositoryId, tag.tag, { digest, checkedAt: tag.checkedAt })
+    })
+    this.#failAt('catalog.afterManifest')
+  }
+
+  async putImage(place: Place, image: BroughtImage, usedAt: number): Promise<void> {
+    const { blobs, manifests, tag, publicAt } = image
+    this.#assertWritable()
+    this.#failAt('catalog.beforeManifest')
+    const id = this.#places.ensure(place)
+    this.#transact(() => {
+      for (const child of blobs) {
+        this.#blobs.put(child.digest, child.size, usedAt)
+        this.#members.confirm(id, child)
+      }
+      for (const { record, children } of manifests) {
+        const { digest, size } = record
+        this.#blobs.put(digest, size, usedAt)
+        this.#manifests.put(record, children)
+        this.#members.confirm(id, { digest, size, kind: 'manifest' })
+        for (const child of children) this.#members.list(id, child)
+      }
+      const known = this.#places.publicAt(id) ?? Number.NEGATIVE_INFINITY
+      if (publicAt !== undefined && publicAt > known) this.#places.setPublicAt(id, publicAt)
+      if (tag !== undefined) this.#tags.put(id, tag.tag, tag.record)
     })
     this.#failAt('catalog.afterManifest')
   }

@@ -18,6 +18,13 @@ export interface BlobStore {
   put(digest: Digest, bytes: Uint8Array): Promise<void>
   /** Begins, or goes on with, the download of `digest`. One at a time a digest: the caller sees to it. */
   ingest(digest: Digest): Promise<Ingest>
+  /**
+   * Begins to store content apart from every download, however many others store the same, and also
+   * where nobody can say yet what it is.
+   *
+   * @param size bytes that it will have
+   */
+  stage(size: number): Promise<Staged>
   delete(digest: Digest): Promise<void>
   /**
    * Moves damaged bytes out of the way, where an operator can look at them. Never rejects: where the
@@ -54,6 +61,32 @@ export interface Ingest {
   close(): Promise<void>
   /** Closes and deletes the part. */
   discard(): Promise<void>
+}
+
+/** Content that is being stored, in a file that goes at the next start unless it is committed. */
+export interface Staged {
+  /** Bytes written so far. */
+  readonly size: number
+  /** Appends all of `buffers`, in order. One call at a time. */
+  append(buffers: readonly Uint8Array[]): Promise<void>
+  /** Durable under its final name when it resolves. The caller has verified the bytes. Closes. */
+  commit(digest: Digest): Promise<void>
+  /** Closes and deletes; after a commit that has ended, does nothing. */
+  discard(): Promise<void>
+}
+
+/** All that is known of an image somebody has brought, and vouches for. */
+export interface BroughtImage {
+  /** Whole and verified, in the store, and the place's own. */
+  readonly blobs: readonly Child[]
+  /** The same, with what they say. */
+  readonly manifests: readonly {
+    readonly record: ManifestRecord
+    readonly children: readonly Child[]
+  }[]
+  readonly tag: { readonly tag: Tag; readonly record: TagRecord } | undefined
+  /** When anyone was last let pull it, epoch milliseconds; `undefined`: that is not known. */
+  readonly publicAt: number | undefined
 }
 
 /** Where a manifest, tag or blob was seen. */
@@ -120,6 +153,8 @@ export interface Catalog {
     children: readonly Child[],
     tag?: { readonly tag: Tag; readonly checkedAt: number },
   ): Promise<void>
+  /** As if its registry had given all of it at `place`: all at once, or nothing. */
+  putImage(place: Place, image: BroughtImage, usedAt: number): Promise<void>
   /** Only if the registry has given or confirmed it at `place`: a digest is not a right to it. */
   getManifest(place: Place, digest: Digest): Promise<ManifestRecord | undefined>
   /** The record by digest alone, whoever has it: for serving a child that `place` lists. */

@@ -154,7 +154,9 @@ export class Purge {
       retention.transact(() => {
         for (const { place, digest, tag } of targets.slice(at, at + PAGE)) {
           if (tag !== undefined && selection.deleteTag(place.id, tag)) tags++
-          selection.deleteMember(place.id, digest)
+          // By another of its tags the place has it still.
+          const isTagged = selection.tagsOf(digest).some((one) => one.repositoryId === place.id)
+          if (!isTagged) selection.deleteMember(place.id, digest)
         }
       })
       await slices.end()

@@ -179,6 +179,12 @@ export class Quota {
     this.#landed.set(digest, size)
   }
 
+  /** What was written under a claim of its own turned out to be this, and has its final name. */
+  named(claim: Digest, digest: Digest, size: number): void {
+    this.#drop(claim)
+    this.landed(digest, size)
+  }
+
   /** Its file is gone, or was never made. */
   release(digest: Digest): void {
     const claim = this.#claims.get(digest)

@@ -133,8 +133,11 @@ export class Removal {
   ): number {
     const { rows } = this.#options
     let at = from
+    // A row that comes back has no file, and goes at the next start: the last waits for them all.
+    const isLast = from + SLICE >= plan.length
+    const transact = (work: () => void) => (isLast ? rows.transact(work) : rows.transactSoon(work))
     try {
-      rows.transact(() => {
+      transact(() => {
         for (; at < plan.length && at < from + SLICE && (at === from || !slices.isOver); at++) {
           const one = plan[at]
           if (one === undefined) continue

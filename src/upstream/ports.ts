@@ -26,6 +26,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal
   /** Nobody waits for it: it lets everybody by who does. Absent: a node waits. */
   readonly urgency?: 'background'
+  /** Aborts when somebody has come to wait for it after all: it is no background work any more. */
+  readonly raised?: AbortSignal
   /** There is something to serve in place of the answer: a rest is not waited for. */
   readonly hasCopy?: true
 }

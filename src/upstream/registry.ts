@@ -24,6 +24,7 @@ import type {
 } from './ports.ts'
 import type { Quota } from './quota.ts'
 import type { Retry } from './retry.ts'
+import { isBackground } from './urgency.ts'
 
 /** So long nothing is asked of a client until it is taken for forgotten: see {@link RegistryClient.retire}. */
 const RETIRE_MS = 60_000
@@ -208,8 +209,6 @@ export class RegistryClient implements Registry {
 
   /** A place is held for the whole of an operation, whichever endpoints it asks in turn. */
   async #enter(work: Work, options: RequestOptions): Promise<Leave> {
-    const { line } = this.#options
-    const urgency = options.urgency ?? 'interactive'
     const end = this.#activity.begin()
     let leave: Leave | undefined
     const leaveAll = () => {
@@ -220,7 +219,7 @@ export class RegistryClient implements Registry {
       this.#yield(options)
       // What is not asked is refused at once: there is nothing to wait for.
       if (!this.#isAsked(this.#endpointsFor(options))) return leaveAll
-      leave = await line.enter({ work, urgency }, options.signal)
+      leave = await this.#queue(work, options)
       this.#yield(options)
       return leaveAll
     } catch (error) {
@@ -229,8 +228,23 @@ export class RegistryClient implements Registry {
     }
   }
 
-  #yield({ urgency }: RequestOptions): void {
-    if (urgency !== 'background' || !this.isScarce()) return
+  /** What waits in the background begins to wait as a node does once a node waits for it. */
+  async #queue(work: Work, options: RequestOptions): Promise<Leave> {
+    const { line } = this.#options
+    const { signal, raised } = options
+    if (isBackground(options)) {
+      const either = [signal, raised].filter((one) => one !== undefined)
+      try {
+        return await line.enter({ work, urgency: 'background' }, AbortSignal.any(either))
+      } catch (error) {
+        if (raised?.aborted !== true || signal?.aborted === true) throw error
+      }
+    }
+    return await line.enter({ work, urgency: 'interactive' }, signal)
+  }
+
+  #yield(options: RequestOptions): void {
+    if (!isBackground(options) || !this.isScarce()) return
     const message = 'the registry is left to those who wait for it'
     throw new UpstreamError('throttled', { upstream: this.name, reason: 'yielded', message })
   }

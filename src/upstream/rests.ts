@@ -4,6 +4,7 @@ import { UpstreamError } from './errors.ts'
 import { Pauses } from './pauses.ts'
 import type { RequestOptions } from './ports.ts'
 import type { Quota } from './quota.ts'
+import { isBackground } from './urgency.ts'
 
 /** For how long a request waits in all until it may be made. */
 const PATIENCE_MS = 5_000
@@ -42,7 +43,7 @@ export class Rests {
    */
   async run<T>(key: string, options: RequestOptions, ask: () => Promise<T>): Promise<T> {
     const { patienceMs = PATIENCE_MS } = this.#options
-    const isHurried = options.urgency === 'background' || options.hasCopy === true
+    const isHurried = isBackground(options) || options.hasCopy === true
     let patience = isHurried ? 0 : patienceMs
     for (let asked = 0; ; ) {
       const restMs = this.#pauses.remaining(key)

@@ -140,6 +140,18 @@ test('what cannot be read is told of, with exit 2 alone and 3 among others', asy
   assert.equal((await run('list.txt', '-o', 'yaml')).code, 2)
 })
 
+test('an image is one also beside files of nearly its name; a file of its name is meant before it', async () => {
+  const files = { acme: 'redis\n' }
+  const long = `ghcr.io/${'a'.repeat(250)}`
+  const { code, stdout } = await larder(['images', 'acme/app', long, 'acme'], { files })
+  assert.equal(code, 0)
+  assert.deepEqual(stdout.trimEnd().split('\n').slice(1), [
+    'docker.io/acme/app:latest',
+    `${long}:latest`,
+    'docker.io/library/redis:latest',
+  ])
+})
+
 test('of one kind of message a source has no more than twenty', async () => {
   const lines = Array.from({ length: 30 }, () => 'A').join('\n')
   const list = `${'nginx\n'.repeat(40)}${lines}\n`
@@ -159,7 +171,7 @@ test('an archive is refused by its content, however large, with what to do', asy
   const gzip = Buffer.from('1f8b08000000', 'hex').toString('latin1')
   await using dir = await makeTempDir()
   await writeFile(join(dir.path, 'images.txt'), Buffer.from(gzip, 'latin1'))
-  const { notes, hasSources } = await readIn(dir.path, ['images.txt'])
+  const { notes, hasSources } = await readIn(dir.path, ['images.txt'], { maxBytes: 3 })
   assert.equal(hasSources, false)
   assert.deepEqual(notes, [
     {

@@ -109,14 +109,15 @@ export class Load {
     return this.#expect('/gc', { olderThan: '1ms' })
   }
 
-  /** Of an image that is pinned: it has to be right, and no answer may come from elsewhere. */
+  /** Of an image that is pinned. */
   async pullWhole(digest: string): Promise<void> {
     const { world, broken } = this.#options
     const image = world.imageOf(digest)
     for (const [one, bytes] of [[digest, image.manifest.bytes] as const, ...image.blobs]) {
       const got = await this.#get(this.#pathOf(one))
       const isRight = got.status === 200 && got.complete && got.body.equals(bytes)
-      if (!isRight) broken(`${one} of the pinned ${digest} is ${got.status} ${shown(got)}`)
+      if (!isRight)
+        broken(`promise 11: ${one} of the pinned ${digest} is ${got.status} ${shown(got)}`)
     }
   }
 
@@ -128,6 +129,8 @@ export class Load {
     if (status !== 200 || !last.includes('"done"')) {
       return broken(`verify: ${status} ${last}`)
     }
+    const { damaged = 0, missing = 0, repaired = 0 } = JSON.parse(last) as Record<string, number>
+    if (repaired !== damaged + missing) broken(`promise 5: not everything was repaired: ${last}`)
     const files = [...(await readFiles(dataDir, 'blobs'))]
     for (const digest of promises.injured) {
       const [, bytes] = files.find(([path]) => path.endsWith(hexIn(digest))) ?? []
@@ -262,6 +265,7 @@ export class Load {
   /** Some content rots or goes behind Larder's back, and a verification finds it. */
   async #verifyDamaged(): Promise<void> {
     const { random, dataDir, promises, world } = this.#options
+    world.behave()
     await this.settle()
     const files = [...(await readFiles(dataDir, 'blobs'))].sort(([a], [b]) => (a < b ? -1 : 1))
     const [path, bytes] = files.length === 0 ? [] : random.pick(files)

@@ -70,6 +70,7 @@ export class World {
   }
 
   behave(): void {
+    this.registry.forget()
     this.registry.clearScripts()
   }
 

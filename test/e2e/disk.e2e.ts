@@ -64,6 +64,8 @@ test('a full disk: pulls pass through, it is said once, and the cache goes on wh
     ['full', 'info'],
   ])
   await assertSound(disk, base)
+  // It ends as it should on a full disk too.
+  await disk.fill()
 })
 
 test('without inodes: pulls pass through, what was not used for longest makes room', async () => {
@@ -140,14 +142,14 @@ test('a full disk that stops the database: the ballast makes room for eviction',
   await assertSound(disk)
 })
 
-for (const hasBallast of [true, false]) {
-  const which = hasBallast ? 'gives up the ballast, and' : 'without a ballast'
+for (const which of ['gives up the ballast, and', 'without a ballast', 'after kill -9'] as const) {
   test(`a start on a full disk ${which} serves what is there`, async () => {
+    const hasBallast = which === 'gives up the ballast, and'
     await using dir = await makeTempDir()
     const dataDir = join(dir.path, 'data')
-    await using earlier = await startLarder({ ...optionsOf(), dataDir })
+    const earlier = await startLarder({ ...optionsOf(), dataDir })
     await assertCached({ larder: earlier, dataDir }, layer(0))
-    await earlier.close()
+    await (which === 'after kill -9' ? earlier.kill() : earlier.close())
     const ballast = hasBallast ? 'head -c 1048576 /dev/urandom > data/ballast' : ':'
     const prepare = `cp -a ${dir.path}/data . && ${ballast} && mkdir others &&
       { head -c 100m /dev/zero > others/filler || true; } 2> others/complaint`
@@ -163,7 +165,7 @@ for (const hasBallast of [true, false]) {
 }
 
 test('a start on a read-only disk is refused with a sentence', async () => {
-  const prepare = 'mkdir data && mount -o remount,ro .'
+  const prepare = 'mkdir data && mount -o remount,bind,ro "$PWD"'
   await assert.rejects(
     start({ size: '24m', prepare }),
     /cannot use the data directory \S+: .*read.?only/i,

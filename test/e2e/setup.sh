@@ -7,9 +7,9 @@ set -euo pipefail
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 commands=(docker-registry skopeo containerd ctr runc podman crun conmon fuse-overlayfs nginx
-  prometheus promtool chromium wrk htpasswd ip nft openssl)
+  prometheus promtool chromium wrk htpasswd ip nft openssl strace)
 packages=(docker-registry skopeo containerd runc podman netavark crun conmon fuse-overlayfs
-  nginx-light prometheus chromium wrk apache2-utils iproute2 nftables openssl
+  nginx-light prometheus chromium wrk apache2-utils iproute2 nftables openssl strace
   ca-certificates)
 
 missing() {

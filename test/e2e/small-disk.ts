@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { statfsSync } from 'node:fs'
 import { mkdir, open, readdir, rm, writeFile } from 'node:fs/promises'
@@ -85,8 +86,9 @@ export async function startOnSmallDisk(options: SmallDiskOptions): Promise<Small
     },
     makeWritable: async () => void (await run('nsenter', [...enter(larder.pid), 'umount', mount])),
     [Symbol.asyncDispose]: async () => {
-      await larder.close()
+      const code = await larder.close()
       await dir.remove()
+      assert.equal(code, 0, 'larder ends with 0 on SIGTERM')
     },
   }
 }

@@ -40,6 +40,13 @@ test('three failing fsyncs end the writing, and none is made for a pull until it
   assert.ok(syncs <= 5, `${syncs} fsyncs: a trial or two`)
   assert.equal(await app.metric('larder_store_not_stored_total', { reason: 'resting' }), 20)
   assert.deepEqual(linesOf(app), ['warn failed once', 'warn failed once', 'warn began'])
+  // A trial that fails leaves it at that.
+  const endsAt = performance.now() + 10_000
+  for (const before = syncs; syncs === before; clock.skip(10_000)) {
+    assert.ok(performance.now() < endsAt, 'there is no trial')
+    await pull(app, layers[24] as Digest)
+  }
+  assert.equal(await app.metric('larder_store_writable'), 0)
   isFailing = false
   while ((await app.metric(TROUBLE)) > 0) clock.skip(10_000)
   assert.deepEqual(linesOf(app).slice(3), ['info ended'])

@@ -200,7 +200,10 @@ export class Client {
     const expected = this.#expected
     const { status } = response
     assert.ok(!must, `I10: ${digest} is here and not served at ${repository}: ${status}`)
-    if (status !== 404) return this.#checkFailure(response)
+    if (status !== 404) {
+      this.#checkFailure(response)
+      return
+    }
     const mayLack = expected.mayLack(repository, digest)
     assert.ok(mayLack, `404 of ${digest}, which ${repository} has at the registry`)
     expected.lacked(repository, digest)

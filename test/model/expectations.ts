@@ -166,7 +166,8 @@ export class Expectations {
     const key = `${repository}:${tag}`
     for (const pin of this.#pins) {
       if (!pin.follow || `${pin.repository}:${pin.tag}` !== key || pin.digest === digest) continue
-      pin.digest = isAlone && !this.isBehind && !this.mayRefuse ? digest : undefined
+      const isSure = isAlone && !this.isBehind && !this.mayRefuse && this.#site.disk.isRight(digest)
+      pin.digest = isSure ? digest : undefined
     }
     if (this.mayRefuse) return
     const known = this.#served.get(key)

@@ -9,7 +9,7 @@ import { DataDirectoryInUseError } from '../../src/store/errors.ts'
 import { acquireLock } from '../../src/store/lock.ts'
 import { cutFile, flipByte, pathOf } from '../store/integrity-site.ts'
 import { Client, type Moment } from './client.ts'
-import { Expectations } from './expectations.ts'
+import { Expectations, type PinModel } from './expectations.ts'
 import { CAPS, DAY, HOUR, MINUTE, Site } from './site.ts'
 import type { Ask, Step, Story } from './steps.ts'
 import { at, REPOSITORIES, TAGS, Universe } from './universe.ts'
@@ -376,12 +376,7 @@ class Run {
       if (database === 'garbled') await writeFile(file, Buffer.alloc(size, 'x'))
       if (database === 'cut') await truncate(file, Math.floor(size / 2))
     })
-    const { pins } = (await this.#change('GET', '/pins')) as { pins: { name: string }[] }
-    const names = new Set(pins.map(({ name }) => name))
-    for (const pin of acknowledged) {
-      const isKept = names.has(pin.name) || !expected.isInForce(pin)
-      assert.ok(isKept, `I4: the pin of ${pin.name} is lost`)
-    }
+    await this.#checkPins(acknowledged)
   }
 
   // Looks
@@ -418,16 +413,44 @@ class Run {
     const expected = this.#expected
     site.note('the end')
     if (expected.mayRefuse) await this.#restart('kept')
+    // Nothing is fresh any more, and nobody can be asked.
+    await site.setFault('down', 0)
+    site.clock.pass(2 * HOUR)
+    await this.#pullAll()
     await site.setFault('none', 0)
     if (site.isOffline) await site.setOffline(false)
-    for (const tag of TAGS) {
-      const moment = { since: expected.now, isAlone: true, isCalm: true }
-      await this.#client.pull(at(REPOSITORIES, this.#story.steps.length), tag, moment)
-    }
+    await this.#pullAll()
     await this.#settle('cap')
+    await this.#checkPins(expected.pins)
     await this.#checkRoom()
     const left = site.disk.ingest().filter((name) => !name.endsWith('.part'))
     assert.deepEqual(left, [], 'I9: a temporary file is left')
+  }
+
+  async #pullAll(): Promise<void> {
+    for (const tag of TAGS) {
+      const moment = { since: this.#expected.now, isAlone: true, isCalm: true }
+      await this.#client.pull(at(REPOSITORIES, 0), tag, moment)
+    }
+  }
+
+  /** I4, and that pins follow: those that were acknowledged are there, and keep what they should. */
+  async #checkPins(wanted: readonly PinModel[]): Promise<void> {
+    const list = async () => {
+      const { pins } = (await this.#change('GET', '/pins')) as { pins: ListedPin[] }
+      return new Map(pins.map((pin) => [pin.name, pin]))
+    }
+    for (const pin of wanted) {
+      // A pin follows behind the answer that its tag has moved.
+      const isAsWanted = async () => {
+        const listed = (await list()).get(pin.name)
+        const isSame = pin.digest === undefined || listed?.digest === pin.digest
+        return !this.#expected.isInForce(pin) || (listed !== undefined && isSame)
+      }
+      for (let looks = 0; !(await isAsWanted()); looks++) {
+        assert.ok(looks < 100, `I4: the pin of ${pin.name} is lost, or keeps something else`)
+      }
+    }
   }
 
   /** What is above the cap goes, but for what is pinned and what is unfinished. */
@@ -463,6 +486,11 @@ type OperatorAsk =
 
 interface PinAnswer {
   readonly pins: readonly { readonly digest: Digest }[]
+}
+
+interface ListedPin {
+  readonly name: string
+  readonly digest?: Digest
 }
 
 interface Verified {

@@ -16,6 +16,9 @@ export interface HistoryOptions {
   readonly marks: string
 }
 
+/** What is done at their start, and what only its owner's rights depend on: he reads it all the same. */
+const HARMLESS: ReadonlySet<string> = new Set(['close', 'chmod', 'fchmod'])
+
 type Open = { readonly kind: 'inode'; readonly inode: Inode } | { readonly kind: 'marks' }
 
 /** Makes a disk's history out of the system calls of one process after the other. */
@@ -50,50 +53,76 @@ export class History {
     this.#at++
   }
 
-  #take(call: SystemCall, base: number): void {
+  #take(original: SystemCall, base: number): void {
+    const call = withoutFolders(original)
+    const { name, args } = call
+    if (HARMLESS.has(name)) return
+    const isTaken = this.#takeOfPath(call) || this.#takeOfFile(call, base)
+    if (!isTaken) throw new Error(`what ${name}(${args.join(', ')}) does is not known`)
+  }
+
+  /** @returns whether it is such a call */
+  #takeOfPath({ name, args, result }: SystemCall): boolean {
     const { disk } = this
     const at = this.#at
-    const { name, args, result } = withoutFolders(call)
-    const [first = '', second = '', third = ''] = args
+    const [first = '', second = ''] = args
     switch (name) {
-      case 'close':
-      case 'chmod':
-      case 'fchmod':
-        // Whoever owns a file reads it whatever its mode is.
-        return
       case 'open':
-        return this.#opened(textOf(first), second, result)
+        this.#opened(textOf(first), second, result)
+        return true
+      case 'rename':
+        this.#renamed(this.#below(first), this.#below(second))
+        return true
+      case 'unlink':
+      case 'rmdir':
+        this.#onPath(first, (path) => disk.remove(path, at))
+        return true
+      case 'mkdir':
+        this.#onPath(first, (path) => void disk.make(path, true, at))
+        return true
+      default:
+        return false
+    }
+  }
+
+  /** @returns whether it is such a call */
+  #takeOfFile({ name, args, result, startedAt }: SystemCall, base: number): boolean {
+    const { disk } = this
+    const at = this.#at
+    const [first = '', second = ''] = args
+    switch (name) {
+      case 'fcntl':
+        if (second.startsWith('F_DUPFD')) this.#duplicated(first, result)
+        return true
       case 'dup':
       case 'dup2':
       case 'dup3':
-      case 'fcntl': {
-        const open = this.#open.get(Number(first))
-        const isCopy = name !== 'fcntl' || second.startsWith('F_DUPFD')
-        if (open !== undefined && isCopy) this.#open.set(result, open)
-        return
-      }
+        this.#duplicated(first, result)
+        return true
       case 'pwrite64':
-        return this.#wrote(first, bytesOf(second).subarray(0, result), args.at(-1))
+        this.#wrote(first, bytesOf(second).subarray(0, result), args.at(-1))
+        return true
       case 'pwritev':
-        return this.#wrote(first, vectorOf(second).subarray(0, result), args.at(-1))
+        this.#wrote(first, vectorOf(second).subarray(0, result), args.at(-1))
+        return true
       case 'ftruncate':
-        return this.#onFile(first, (inode) => disk.truncate(inode, Number(second), at))
+        this.#onFile(first, (inode) => disk.truncate(inode, Number(second), at))
+        return true
       case 'fsync':
       case 'fdatasync':
-        return this.#onFile(first, (inode) => {
+        this.#onFile(first, (inode) => {
           this.syncs.push(at)
-          disk.sync(inode, base + call.startedAt, at)
+          disk.sync(inode, base + startedAt, at)
         })
-      case 'rename':
-        return this.#renamed(this.#below(first), this.#below(second))
-      case 'unlink':
-      case 'rmdir':
-        return this.#onPath(first, (path) => disk.remove(path, at))
-      case 'mkdir':
-        return this.#onPath(first, (path) => void disk.make(path, true, at))
+        return true
       default:
-        throw new Error(`what ${name}(${first}, ${second}, ${third}) does is not known`)
+        return false
     }
+  }
+
+  #duplicated(descriptor: string, copy: number): void {
+    const open = this.#open.get(Number(descriptor))
+    if (open !== undefined) this.#open.set(copy, open)
   }
 
   #opened(file: string, flags: string, descriptor: number): void {

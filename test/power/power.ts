@@ -8,9 +8,11 @@ import { join } from 'node:path'
 
 import { makeTempDir } from '../support/temp-dir.ts'
 import { differences, readHistory, record } from './recorder.ts'
+import { makeScratch } from './scratch.ts'
 import { simulate } from './simulation.ts'
 
 const DEFAULT_STATES = 20_000
+const WHOLE_STARTS = 50
 
 const [states = String(DEFAULT_STATES), seed = String(Date.now() % 1_000_000), kept] =
   process.argv.slice(2)
@@ -26,12 +28,13 @@ const history = await readHistory(path)
 const unexplained = await differences(path, history)
 if (unexplained.length > 0) throw new Error(`not recorded: ${unexplained.join(', ')}`)
 say(`${states} crashes within ${history.disk.changes.length} changes, seed ${seed}, in ${path}`)
-const scratch = await makeTempDir('larder-power-states-')
+const scratch = await makeScratch()
 const began = performance.now()
 const done = await simulate({
   history,
   states: Number(states),
   seed: Number(seed),
+  wholeStarts: WHOLE_STARTS,
   scratch: scratch.path,
 })
 await scratch.remove()
@@ -40,7 +43,8 @@ for (const { crash, violations } of done.broken) {
   for (const violation of violations) say(`  ${violation}`)
 }
 const seconds = ((performance.now() - began) / 1000).toFixed(1)
-say(`${done.states} starts in ${seconds} s, the slowest ${done.slowestMs.toFixed(0)} ms`)
+const slowest = done.slowestMs.toFixed(0)
+say(`${done.states} starts in ${seconds} s, the slowest ${slowest} ms; ${done.served} tags served`)
 if (done.broken.length === 0) {
   say('every promise was kept')
   await dir.remove()

@@ -33,9 +33,11 @@ export class Promises {
         this.everDamaged.add(mark.digest)
         return
       case 'tag':
-        return change(this.tags, mark)
+        change(this.tags, mark)
+        return
       case 'pin':
-        return change(this.pins, mark)
+        change(this.pins, mark)
+        return
       default:
         mark satisfies never
     }

@@ -14,7 +14,7 @@ import type { Meaning } from './marks.ts'
 import type { Promised, Promises } from './promises.ts'
 
 /** What may lie in a data directory once it is in use again. */
-const TOP = /^(blobs|ingest|pins|quarantine|lock(-journal)?|larder\.db(-wal|-shm)?)$/
+const TOP = /^(blobs|ingest|pins|quarantine|lock|larder\.db(-wal|-shm)?)$/
 const PART = /^[0-9a-f]{64}\.part$/
 
 /** Starts the store on what a loss of power has left, as `serve` does, and looks at everything. */

@@ -7,15 +7,16 @@ import type { History } from './history.ts'
 import { parseMark } from './marks.ts'
 import { Promises } from './promises.ts'
 import { Restart } from './restart.ts'
+import { serveOffline } from './whole.ts'
 
 export interface SimulationOptions {
   readonly history: History
   readonly states: number
   readonly seed: number
+  /** On how many of them the program itself is started, too. */
+  readonly wholeStarts: number
   /** An empty folder, for one state after the other. */
   readonly scratch: string
-  /** After so many crashes that broke a promise it ends; default 10. */
-  readonly maxBroken?: number
 }
 
 export interface Broken {
@@ -25,33 +26,47 @@ export interface Broken {
 
 export interface Simulated {
   readonly states: number
+  /** Answers of the program to pulls, by what was stored. */
+  readonly served: number
   readonly broken: readonly Broken[]
-  /** The longest start, milliseconds, with all that was looked at. */
+  /** The longest start of the store, with all that was looked at; milliseconds. */
   readonly slowestMs: number
 }
 
+/** After so many broken promises it ends. */
+const MAX_BROKEN = 10
+
 /** Fails the power again and again, at other moments and in other ways, and starts on what is left. */
 export async function simulate(options: SimulationOptions): Promise<Simulated> {
-  const { history, seed, scratch, maxBroken = 10 } = options
+  const { history, states, seed, wholeStarts, scratch } = options
   const broken: Broken[] = []
   const promises = new Promises()
   let marks = 0
-  let states = 0
+  let served = 0
   let slowestMs = 0
-  for (const crash of planCrashes(history, options.states, seed)) {
+  const crashes = planCrashes(history, states, seed)
+  const every = Math.max(1, Math.floor(crashes.length / wholeStarts))
+  let done = 0
+  for (const crash of crashes) {
     for (; (history.marks[marks]?.at ?? Number.POSITIVE_INFINITY) <= crash.at; marks++) {
       promises.take(parseMark(history.marks[marks]?.text ?? ''))
     }
-    const path = join(scratch, String(states++))
+    const path = join(scratch, String(done++))
     const data = leave(history, crash, path)
     const began = performance.now()
-    const violations = await new Restart(data, promises).check()
+    const violations = [...(await new Restart(data, promises).check())]
     slowestMs = Math.max(slowestMs, performance.now() - began)
     rmSync(path, { recursive: true })
+    if (done % every === 0) {
+      const offline = await serveOffline(leave(history, crash, path), promises)
+      rmSync(path, { recursive: true })
+      served += offline.served
+      violations.push(...offline.violations)
+    }
     if (violations.length > 0) broken.push({ crash, violations })
-    if (broken.length >= maxBroken) break
+    if (broken.length >= MAX_BROKEN) break
   }
-  return { states, broken, slowestMs }
+  return { states: done, served, broken, slowestMs }
 }
 
 /** Writes down what is left after a crash. @returns the data directory */

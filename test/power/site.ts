@@ -131,7 +131,10 @@ export class Site {
   }
 
   async admin(method: string, path: string, body?: object): Promise<Buffer> {
-    const content = { headers: HEADERS, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }
+    const content = {
+      headers: HEADERS,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    }
     const url = this.#running.adminUrl
     const answer = await send(url, `/api/v1${path}`, { method, ...content })
     assert.ok(answer.status < 300, `${method} ${path}: ${answer.status} ${answer.body}`)

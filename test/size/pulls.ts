@@ -3,7 +3,6 @@ import { setTimeout } from 'node:timers/promises'
 import type { Digest } from '../../src/oci/digest.ts'
 import { send } from '../support/http-client.ts'
 import { seededBytes } from '../support/images.ts'
-import { imageOf } from './content.ts'
 import type { Site } from './site.ts'
 
 const REPOSITORY = 'team/pulled'
@@ -12,10 +11,9 @@ const COLD_BYTES = 256 * 1024
 const CLIENTS = 2
 const COLD = 64
 
-/** Clients that pull one image after the other: what is hot, what is stored, what is new. */
+/** Clients that pull one layer after the other: what is hot, and what is new. */
 export class Pulls implements AsyncDisposable {
   readonly #site: Site
-  readonly #newest: number
   readonly #hot: Digest
   readonly #cold: readonly Digest[]
   #clients: readonly Promise<void>[] = []
@@ -23,10 +21,8 @@ export class Pulls implements AsyncDisposable {
   #pulled = 0
   #count = 0
 
-  /** @param images that are stored; the newest of them are pulled */
-  constructor(site: Site, images: number) {
+  constructor(site: Site) {
     this.#site = site
-    this.#newest = images - 1
     const put = (seed: string, bytes: number) =>
       site.registry.content.putBlob(REPOSITORY, seededBytes(seed, bytes))
     this.#hot = put('hot', HOT_BYTES)
@@ -59,9 +55,6 @@ export class Pulls implements AsyncDisposable {
   async #pull(): Promise<void> {
     while (!this.#isOver) {
       const number = this.#count++
-      const { repository, tag, own } = imageOf(this.#newest - (number % 20))
-      await this.#get(`/v2/${repository}/manifests/${tag}`)
-      for (const { digest } of own) await this.#get(`/v2/${repository}/blobs/${digest}`)
       await this.#get(`/v2/${REPOSITORY}/blobs/${this.#hot}`)
       const cold = this.#cold[number]
       if (cold !== undefined) await this.#get(`/v2/${REPOSITORY}/blobs/${cold}`)

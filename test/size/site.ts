@@ -1,4 +1,6 @@
-import { Agent } from 'node:http'
+import { Agent, request } from 'node:http'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 
 import { residentBytes } from '../load/process.ts'
@@ -7,18 +9,21 @@ import { send } from '../support/http-client.ts'
 import { type RunningLarder, startLarder } from '../support/larder.ts'
 import { type Sample, samplesOf, sumOf } from '../support/samples.ts'
 import { UPSTREAM } from './data-directory.ts'
+import { type Spread, spreadOf } from './spread.ts'
 
-/** What `npm start` gives Node, too. */
+/** What the image gives Node, too. */
 const FLAGS = ['--max-semi-space-size=4']
-const SOURCES = '../../src/main.ts'
 
-export const BUILT = '../../dist/main.js'
+export const SOURCES = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+export const BUILT = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+const PROBE = new URL('./probe.ts', import.meta.url).href
 
-/** What the event loop of the process was late by, milliseconds. */
-export interface Delay {
-  readonly p50: number
-  readonly p99: number
-  readonly max: number
+export interface SiteOptions {
+  readonly dataDir: string
+  /** Of the sources, or of what was built. */
+  readonly main: string
+  /** Whether `stretches` can be asked for: that takes a little memory. */
+  readonly isProbed?: boolean
 }
 
 /** Larder on a data directory, in a process of its own, with a registry behind it. */
@@ -29,25 +34,33 @@ export class Site implements AsyncDisposable {
   readonly readyMs: number
   /** One connection that stays. */
   readonly agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  readonly #probe: string
 
-  private constructor(larder: RunningLarder, registry: FaultRegistry, readyMs: number) {
+  private constructor(
+    larder: RunningLarder,
+    registry: FaultRegistry,
+    ready: number,
+    probe: string,
+  ) {
     this.larder = larder
     this.registry = registry
-    this.readyMs = readyMs
+    this.readyMs = ready
+    this.#probe = probe
   }
 
-  /** @param main of the sources or of what was built, relative to this file */
-  static async start(dataDir: string, main: string = SOURCES): Promise<Site> {
+  static async start({ dataDir, main, isProbed = false }: SiteOptions): Promise<Site> {
     const registry = await new FaultRegistry().start()
+    const probe = join(dataDir, 'probe')
     try {
       const startedAt = performance.now()
       const larder = await startLarder({
         upstreams: [{ name: UPSTREAM, url: registry.origin, access: 'shared', default: true }],
         dataDir,
         log: { level: 'info', format: 'json' },
-        program: [...FLAGS, fileURLToPath(new URL(main, import.meta.url))],
+        program: [...FLAGS, ...(isProbed ? ['--import', PROBE] : []), main],
+        ...(isProbed && { env: { SIZE_PROBE: probe } }),
       })
-      return new Site(larder, registry, performance.now() - startedAt)
+      return new Site(larder, registry, performance.now() - startedAt, probe)
     } catch (error) {
       await registry.close()
       throw error
@@ -58,24 +71,29 @@ export class Site implements AsyncDisposable {
     return residentBytes(this.larder.pid)
   }
 
-  async samples(): Promise<readonly Sample[]> {
-    const { body } = await send(this.larder.adminUrl, '/metrics')
-    return samplesOf(body.toString())
-  }
-
-  /** Since the last scrape. */
-  async delay(): Promise<Delay> {
-    const samples = await this.samples()
+  /** What the event loop was late by since it was last asked, milliseconds. */
+  async delay(): Promise<Spread> {
+    const samples = await this.#samples()
     const of = (name: string) => sumOf(samples, `nodejs_eventloop_lag_${name}_seconds`) * 1000
     return { p50: of('p50'), p99: of('p99'), max: of('max') }
   }
 
-  /** User and system time of the process so far, seconds. */
-  async cpuSeconds(): Promise<number> {
-    return sumOf(await this.samples(), 'process_cpu_seconds_total')
+  /** How long the event loop computed at a stretch since it was last asked, milliseconds of CPU. */
+  async stretches(): Promise<Spread> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>()
+    const asked = request({ socketPath: this.#probe, agent: false }, (response) => {
+      text(response).then(resolve, reject)
+    })
+    asked.once('error', reject).end()
+    return spreadOf(JSON.parse(await promise) as number[])
   }
 
-  /** Removes what nobody has used for so long; @returns manifests and blobs that went */
+  /** User and system time of the process so far, seconds. */
+  async cpuSeconds(): Promise<number> {
+    return sumOf(await this.#samples(), 'process_cpu_seconds_total')
+  }
+
+  /** Removes what nobody has used for so long; @returns how many manifests and blobs went */
   async evict(unusedFor: string): Promise<number> {
     const { status, body } = await send(this.larder.adminUrl, '/api/v1/purge', {
       method: 'POST',
@@ -91,5 +109,10 @@ export class Site implements AsyncDisposable {
     this.agent.destroy()
     await this.larder.close()
     await this.registry.close()
+  }
+
+  async #samples(): Promise<readonly Sample[]> {
+    const { body } = await send(this.larder.adminUrl, '/metrics')
+    return samplesOf(body.toString())
   }
 }

@@ -34,6 +34,14 @@ test('it is not laid where it would be what fills the disk', async () => {
   assert.equal(await ballast.neededBytes(), 4 * MIB)
 })
 
+test('where nobody knows how large the disk is, there is none', async () => {
+  await using site = await openSite()
+  const ballast = await site.open()
+  site.disk.value = { size: 0, free: 0 }
+  assert.equal(await ballast.lay(), true, 'nothing is missing')
+  assert.equal(existsSync(site.file), false)
+})
+
 test('its size follows the disk, and has an end', async () => {
   await using site = await openSite()
   const ballast = await site.open()

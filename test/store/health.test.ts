@@ -91,6 +91,13 @@ test('a full file system with bytes left has no inodes', () => {
   assert.deepEqual(site.told, ['inodes began', 'full began'])
 })
 
+test('a quota that is used up is a full disk, whatever the file system has left', () => {
+  const site = openHealth()
+  site.space.value = { freeBytes: 100 * MIB, freeInodes: 100 }
+  site.health.failed('blob', systemError('EDQUOT'))
+  assert.deepEqual(site.told, ['full began'])
+})
+
 test('a database without room is told of at once, as the ballast is for it', () => {
   const site = openHealth()
   site.health.failed('tag', systemError('SQLITE_FULL'))

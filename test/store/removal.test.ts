@@ -99,6 +99,17 @@ test('what another tag or another repository has stays, and only the name goes',
   assert.deepEqual(await site.catalog.listTags(HUB), ['v2'])
 })
 
+test('what another tag of the repository means stays its own, without the registry', async () => {
+  const { site, v1 } = await openFilled()
+  await using _ = site
+  await site.catalog.putTag(HUB, 'twin' as Tag, { digest: v1, checkedAt: 0 })
+  await purge(site, reference('v1'))
+  assert.equal((await site.catalog.getMember(HUB, v1, 'manifest'))?.isProven, true)
+  assert.ok(await isHere(site, v1))
+  await purge(site, reference('twin'))
+  assert.equal(await site.catalog.getMember(HUB, v1, 'manifest'), undefined)
+})
+
 test('a pattern means the tags or the repositories that it matches', async () => {
   const { site, named } = await openFilled()
   await using _ = site

@@ -15,8 +15,8 @@ import {
   type TreeScalar,
 } from './tree.ts'
 
-/** What a service of Compose has, of which no other form has a map of maps under `services`. */
-const SERVICE_KEYS = ['image', 'build', 'extends', 'provider']
+/** What a service of Compose has besides, or instead of, an image. */
+const SERVICE_KEYS = ['build', 'extends', 'provider']
 
 /** https://github.com/compose-spec/compose-spec/blob/main/spec.md */
 export const compose: DocumentParser = {
@@ -25,7 +25,7 @@ export const compose: DocumentParser = {
     const services = entriesOf(get(root, 'services'))
     const isNamed = ['kind', 'apiVersion'].some((key) => get(root, key) !== undefined)
     if (isNamed || services.length === 0) return false
-    return services.some(([, one]) => SERVICE_KEYS.some((key) => keysOf(one).includes(key)))
+    return services.some(([, one]) => isService(one))
   },
   read(root, findings, { variables }) {
     const include = get(root, 'include')
@@ -36,6 +36,10 @@ export const compose: DocumentParser = {
       if (isMap(service)) readService(service, findings, { variables })
     }
   },
+}
+
+function isService(one: At): boolean {
+  return isString(get(one, 'image')) || SERVICE_KEYS.some((key) => keysOf(one).includes(key))
 }
 
 function readService(service: At, findings: Findings, help: Help): void {

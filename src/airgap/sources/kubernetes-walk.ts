@@ -62,7 +62,7 @@ export class KubernetesWalk {
       if (this.#seen.has(at.node)) return
       this.#seen.add(at.node)
     }
-    if (COMMANDS.has(key)) this.#command(at)
+    if (COMMANDS.has(key) && !isMap(at)) this.#command(at)
     else if (isList(at)) for (const item of itemsOf(at)) this.#item(item, key)
     else if (isMap(at)) this.#map(at)
     else if (isString(at)) this.#text(at, key)
@@ -79,9 +79,9 @@ export class KubernetesWalk {
   #command(at: At): void {
     let flag = ''
     for (const item of isList(at) ? itemsOf(at) : [at]) {
-      if (!isString(item)) continue
-      guessImages(item.node.text, flag, spotOf(item), this.#findings)
-      flag = item.node.text.startsWith('-') ? item.node.text : ''
+      if (isString(item)) guessImages(item.node.text, flag, spotOf(item), this.#findings)
+      else this.visit(item)
+      flag = stringOf(item)?.startsWith('-') ? (stringOf(item) ?? '') : ''
     }
   }
 

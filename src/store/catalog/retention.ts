@@ -54,6 +54,7 @@ export class RetentionRows {
   readonly #deleteMembers: Statement<[ByDigest]>
   readonly #deleteManifest: Statement<[ByDigest]>
   readonly #deleteBlob: Statement<[ByDigest]>
+  readonly #database: Database
   readonly #transact: (work: () => void) => void
 
   constructor(database: Database) {
@@ -101,6 +102,7 @@ export class RetentionRows {
     this.#deleteMembers = database.prepare('delete from members where digest = :digest')
     this.#deleteManifest = database.prepare('delete from manifests where digest = :digest')
     this.#deleteBlob = database.prepare('delete from blobs where digest = :digest')
+    this.#database = database
     this.#transact = database.transaction((work: () => void) => work())
   }
 
@@ -139,6 +141,19 @@ export class RetentionRows {
   /** All that `work` does, or nothing of it. */
   transact(work: () => void): void {
     this.#transact(work)
+  }
+
+  /**
+   * The same, but a loss of power may undo it until the next that waits for the disk: every wait
+   * holds up all else.
+   */
+  transactSoon(work: () => void): void {
+    this.#database.pragma('synchronous = normal')
+    try {
+      this.#transact(work)
+    } finally {
+      this.#database.pragma('synchronous = full')
+    }
   }
 
   /** Of everything that is known of `digest`, but where its tags have pointed. */

@@ -66,6 +66,11 @@ test('other files and services are told of, not followed', () => {
   assert.deepEqual(notes(reset), ['note 2:6 services.a is built and has no image: left out'])
 })
 
+test("a chart's values are no Compose file", () => {
+  const values = read('services:\n  web: {image: {repository: acme/web, tag: v1}}\n')
+  assert.deepEqual([values.isKnown, values.images], [false, []])
+})
+
 test('variables are filled in as Compose does it', () => {
   const variables = new Map([
     ['A', 'a'],

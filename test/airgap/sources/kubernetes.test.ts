@@ -162,6 +162,13 @@ spec:
   ])
 })
 
+test('what is called args in a custom resource may be a map', () => {
+  const found = read(
+    'apiVersion: x/v1\nkind: X\nspec: {args: {image: "a/b:1"}, command: [{image: "c/d:1"}]}\n',
+  )
+  assert.deepEqual(sure(found), ['docker.io/a/b:1', 'docker.io/c/d:1'])
+})
+
 test('an image in pieces needs a version to be sure', () => {
   const found = read(`apiVersion: acme.example/v1
 kind: Shop
@@ -187,7 +194,7 @@ test('of a ConfigMap everything is a maybe, and nothing an error; of a Secret no
   const data = `
 data:
   image: quay.io/acme/one:v1
-  other-image: "{{ .Values.image }}"
+  otherImage: "{{ .Values.image }}"
   pods.yaml: |
     kind: Pod
     spec:
