@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http'
 import { Authority } from './admin/authority.ts'
 import { Probes } from './api/probes.ts'
 import { createAdminHandler } from './app/admin.ts'
+import { createAirgap } from './app/airgap.ts'
 import { warnOfFewDescriptors, watchConnections } from './app/connections.ts'
 import { openFrontDoor } from './app/front-door.ts'
 import { warningOf } from './app/health.ts'
@@ -10,6 +11,7 @@ import type { AppOptions } from './app/options.ts'
 import { reasonOf } from './app/reason.ts'
 import { createRegistryApi } from './app/registry-api.ts'
 import { followConfig } from './app/reload.ts'
+import { createSchedule } from './app/schedule.ts'
 import { openSite, type Site } from './app/site.ts'
 import { createTakeover } from './app/takeover.ts'
 import type { Config } from './config/config.ts'
@@ -61,15 +63,20 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     const problem = await authority.problem().catch(reasonOf)
     if (problem !== undefined) logger.error({ problem }, 'the admin API takes no token')
   }
+  const airgap = createAirgap({ site, logger, readSources: options.readSources })
+  const schedule = createSchedule({ site, airgap, logger, clock: options.clock })
   const apply = createTakeover({
     site,
     registry: api,
     openDoor,
     isStopping: () => draining,
-    onTaken: () => void tellOfToken(),
+    onTaken: () => {
+      void tellOfToken()
+      schedule.take(current().preload)
+    },
   })
   const reloading = followConfig({ source, current, apply, logger, metrics })
-  const handler = createAdminHandler({ site, reloading, authority, probes, logger })
+  const handler = createAdminHandler({ site, reloading, airgap, authority, probes, logger })
   const { registry, admin } = createListeners(site, options, api.handler, handler)
   warnOfFewDescriptors(logger)
   site.tend()
@@ -77,6 +84,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     await registry.listen()
     await admin.listen()
     await tellOfToken()
+    schedule.take(current().preload)
   } catch (error) {
     reloading.close()
     await registry.close(0)
@@ -90,6 +98,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     async close() {
       draining = true
       reloading.close()
+      await schedule.close()
       await registry.close(current().server.drainTimeoutMs)
       await admin.close(0)
       api.close()

@@ -315,6 +315,16 @@ export class Metrics {
     'Pinned references, by whether everything they need is in the store',
     ['state'],
   )
+  readonly #preloadedAt = this.#gauge(
+    'preload_last_success_timestamp_seconds',
+    'When everything that a preload job names was last found or fetched',
+    ['job'],
+  )
+  readonly #preloadFailed = this.#gauge(
+    'preload_failed_images',
+    'Images that the last run of a preload job could not get',
+    ['job'],
+  )
   readonly #inflightFetches = this.#gauge('inflight_fetches', 'Downloads under way', ['upstream'])
   readonly #storeGauges: Readonly<Record<Exclude<keyof StoreReadings, 'oldestAccessAt'>, Gauge>> = {
     bytes: this.#gauge('store_bytes', 'Bytes of content on disk', []),
@@ -362,6 +372,9 @@ export class Metrics {
         for (const result of RESULTS) this.#requests.inc({ upstream, type, result }, 0)
         for (const source of ['cache', 'upstream']) this.#served.inc({ upstream, type, source }, 0)
         this.#fetched.inc({ upstream, type, reason: 'pull' }, 0)
+      }
+      for (const type of ['manifest', 'blob']) {
+        this.#fetched.inc({ upstream, type, reason: 'preload' }, 0)
       }
       this.#fetched.inc({ upstream, type: 'manifest', reason: 'revalidate' }, 0)
       this.#throttled.inc({ upstream }, 0)
@@ -492,6 +505,23 @@ export class Metrics {
 
   retry({ upstream }: { upstream: string }): void {
     this.#upstreamRetries.inc({ upstream })
+  }
+
+  /** A job of the configuration has ended. */
+  preloadJob(
+    job: string,
+    { isWhole, failedImages }: { readonly isWhole: boolean; readonly failedImages: number },
+  ): void {
+    if (isWhole) this.#preloadedAt.set({ job }, Date.now() / 1000)
+    this.#preloadFailed.set({ job }, failedImages)
+  }
+
+  /** Those are no longer in the configuration. */
+  forgetPreloadJobs(jobs: readonly string[]): void {
+    for (const job of jobs) {
+      this.#preloadedAt.remove({ job })
+      this.#preloadFailed.remove({ job })
+    }
   }
 
   circuit({ upstream, state }: { upstream: string; state: CircuitState }): void {

@@ -50,7 +50,7 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   zod: ['config', 'admin'],
   yaml: ['config', 'cli/config.ts', 'upstream', 'airgap/sources', 'node-config'],
   'tar-stream': ['airgap/bundle'],
-  croner: ['airgap'],
+  croner: ['airgap', 'config/values.ts'],
   commander: ['cli'],
   bcryptjs: ['access'],
 }

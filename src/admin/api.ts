@@ -2,10 +2,12 @@ import type { RequestHandler } from 'express'
 
 import type { Logger } from '../log.ts'
 import type { Admission } from './authority.ts'
+import { checkEndpoint } from './check.ts'
 import type { Endpoint } from './endpoint.ts'
 import { gcEndpoint } from './gc.ts'
 import { pinsEndpoint } from './pins.ts'
 import type { AdminPorts } from './ports.ts'
+import { preloadEndpoint } from './preload.ts'
 import { purgeEndpoint } from './purge.ts'
 import { reloadEndpoint } from './reload.ts'
 import { createRouter } from './router.ts'
@@ -27,13 +29,25 @@ export function createAdminApi(options: AdminApiOptions): RequestHandler {
 }
 
 function endpointsOf({ ports, monotonic }: AdminApiOptions): readonly Endpoint[] {
-  const { names, reloading, pins, removal, verification, storage, upstreams } = ports
+  const {
+    names,
+    reloading,
+    pins,
+    removal,
+    verification,
+    storage,
+    upstreams,
+    preloading,
+    checking,
+  } = ports
   return [
     reloadEndpoint(reloading),
     pinsEndpoint(pins, names),
     purgeEndpoint(removal, names),
     gcEndpoint(removal),
     new VerifyEndpoint({ verification, monotonic }),
+    preloadEndpoint({ preloading, monotonic }),
+    checkEndpoint({ checking, monotonic }),
     storageEndpoint(storage),
     upstreamsEndpoint(upstreams),
   ]

@@ -14,6 +14,8 @@ export interface Change {
   /** Its name in the audit log: fixed words. */
   readonly action: string
   readonly body?: 'json'
+  /** Of what is sent; default 64 KiB. */
+  readonly maxBodyBytes?: number
   /**
    * Reads what was sent, without doing any of it: the body of a POST, the query of a DELETE (a body
    * there means nothing, RFC 9110 section 9.3.5).

@@ -3,6 +3,7 @@ import { z } from 'zod'
 
 import { DURATION_EXPECTED, parseDuration } from '../config/durations.ts'
 import { parseSize, SIZE_EXPECTED } from '../config/sizes.ts'
+import { parsePlatform } from '../oci/platform.ts'
 import { AdminError } from './errors.ts'
 
 /** Milliseconds, from a text such as `30d`. */
@@ -18,6 +19,22 @@ export const bytes = z.string().transform((text, context) => {
   const value = parseSize(text)
   if (value !== undefined) return value
   context.addIssue({ code: 'custom', message: SIZE_EXPECTED })
+  return z.NEVER
+})
+
+/** A list of some ten thousand images, in bytes of the body that names them. */
+export const MAX_LIST_BYTES = 4 * 1024 * 1024
+const MAX_NAME_LENGTH = 1_024
+
+/** Images as people write them; what is none is said of it when its turn comes. */
+export const imageList = z.array(z.string().min(1).max(MAX_NAME_LENGTH)).min(1)
+
+/** A text such as `linux/arm64`. */
+export const platform = z.string().transform((text, context) => {
+  const value = parsePlatform(text)
+  if (value !== undefined) return value
+  const message = 'expected a platform such as linux/amd64 or linux/arm/v7'
+  context.addIssue({ code: 'custom', message })
   return z.NEVER
 })
 

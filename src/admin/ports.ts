@@ -1,4 +1,8 @@
 /** What the admin API asks of the other rooms, each as narrow as it is used. */
+import type { CheckedImage, CheckRequest, CheckResult } from '../airgap/check.ts'
+import type { PreloadFailure } from '../airgap/failure.ts'
+import type { JobSettings } from '../airgap/jobs.ts'
+import type { PreloadEvent, PreloadRequest, PreloadResult } from '../airgap/preload.ts'
 import type { ReloadResult } from '../config/reload.ts'
 import type { Reference, Repository } from '../oci/reference.ts'
 
@@ -10,6 +14,8 @@ export interface AdminPorts {
   readonly verification: Verification
   readonly storage: Storage
   readonly upstreams: Upstreams
+  readonly preloading: Preloading
+  readonly checking: Checking
 }
 
 /** The upstreams of the configuration in effect. */
@@ -205,4 +211,33 @@ export interface UpstreamReport {
   readonly restsMs: number
   /** Requests that wait for a place. */
   readonly waiting: number
+}
+
+export type { PreloadEvent, PreloadFailure, PreloadRequest, PreloadResult }
+
+export interface Preloading {
+  /** What fails is told of, and the others go on. @throws the signal's reason */
+  run(
+    request: PreloadRequest,
+    onEvent: (event: PreloadEvent) => void,
+    signal: AbortSignal,
+  ): Promise<PreloadResult>
+  /** The names of those of the configuration in effect. */
+  jobs(): readonly string[]
+  /** One of {@link jobs}. */
+  runJob(
+    name: string,
+    settings: JobSettings,
+    onEvent: (event: PreloadEvent) => void,
+    signal: AbortSignal,
+  ): Promise<PreloadResult>
+}
+
+export interface Checking {
+  /** @throws the signal's reason */
+  run(
+    request: CheckRequest,
+    onImage: (checked: CheckedImage) => void,
+    signal: AbortSignal,
+  ): Promise<CheckResult>
 }

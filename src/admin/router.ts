@@ -73,7 +73,7 @@ function admission(change: Change | Upload, authority: Admission, audit: Audit):
 
 function changing(change: Change, audit: Audit): RequestHandler[] {
   return [
-    express.json({ limit: MAX_BODY_BYTES, inflate: false }),
+    express.json({ limit: change.maxBodyBytes ?? MAX_BODY_BYTES, inflate: false }),
     async (request, response) => {
       const input: unknown = request.method === 'DELETE' ? { ...request.query } : request.body
       const { parameters, run } = change.prepare(input ?? {})

@@ -3,8 +3,8 @@ import { z } from 'zod'
 
 import type { Endpoint, Outcome } from './endpoint.ts'
 import { AdminError } from './errors.ts'
+import { answerInEvents } from './event-lines.ts'
 import { parseInput } from './input.ts'
-import { LineStream } from './line-stream.ts'
 import type { Verification, VerifyEvent } from './ports.ts'
 
 const VERIFY = z.strictObject({ repair: z.boolean().default(false) })
@@ -45,28 +45,21 @@ export class VerifyEndpoint implements Endpoint {
     }
   }
 
-  async #stream(repair: boolean, response: Response): Promise<Outcome> {
+  #stream(repair: boolean, response: Response): Promise<Outcome> {
     const { verification, monotonic } = this.#options
-    const leaving = new AbortController()
-    response.once('close', () => leaving.abort())
-    const lines = new LineStream(response, { monotonic }, { event: 'started', repair })
-    const onEvent = ({ kind, ...event }: VerifyEvent) => {
-      if (kind === 'progress') lines.progress({ event: kind, ...event })
-      else lines.write({ event: kind, ...event })
-    }
-    try {
-      const result = await verification.verify({ repair, signal: leaving.signal }, onEvent)
-      // A client that got its last line closes too; one that went before that heard no result.
-      const hasLeft = leaving.signal.aborted
-      lines.end({ event: 'done', ...result })
-      // Which they are is for the answer, and would make the line of the log a long one.
-      const { checked, ok, damaged, missing, repaired } = result
-      const numbers = { checked, ok, damaged, missing, repaired }
-      return { body: undefined, result: { ...numbers, complete: !hasLeft } }
-    } catch (error) {
-      if (leaving.signal.aborted) return { body: undefined, result: { complete: false } }
-      lines.end({ event: 'failed', ...new AdminError('INTERNAL').toJSON() })
-      throw error
-    }
+    return answerInEvents(response, {
+      monotonic,
+      started: { repair },
+      async work(lines, signal) {
+        const onEvent = ({ kind, ...event }: VerifyEvent) => {
+          if (kind === 'progress') lines.progress({ event: kind, ...event })
+          else lines.write({ event: kind, ...event })
+        }
+        const done = await verification.verify({ repair, signal }, onEvent)
+        // Which they are is for the answer, and would make the line of the log a long one.
+        const { checked, ok, damaged, missing, repaired } = done
+        return { done, result: { checked, ok, damaged, missing, repaired } }
+      },
+    })
   }
 }

@@ -2,9 +2,10 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { type Manifest, parseManifest } from '../oci/manifest.ts'
 import type { Pull } from '../pull/pull.ts'
+import { abortable } from './abortable.ts'
 import { PreloadError } from './failure.ts'
 import type { Image } from './image.ts'
-import { isAbsent, type PreloadImageOptions } from './preload-image.ts'
+import type { PreloadImageOptions } from './preload-image.ts'
 import { cosignTags, type Survey } from './survey.ts'
 import { type Reached, type WalkDescriptor, type WalkSource, walk } from './walk.ts'
 
@@ -88,7 +89,7 @@ export class Fetch {
         const reference = { kind: 'tag', tag } as const
         const tagged = await this.#patiently(() => manifests.get(this.#pull, reference)).catch(
           (error: unknown) => {
-            if (isAbsent(error)) return undefined
+            if (error instanceof RegistryError && error.status === 404) return undefined
             throw error
           },
         )
@@ -119,14 +120,16 @@ export class Fetch {
 
   /** What another image is waiting for already takes no second place in the line. */
   async #obtain(descriptor: WalkDescriptor): Promise<boolean> {
-    const { queue, under } = this.#options.run
+    const { queue, under, signal } = this.#options.run
     const { digest } = descriptor
     for (;;) {
       const other = under.get(digest)
       if (other === undefined) break
       await other
     }
-    const obtained = this.#patiently(() => queue.add(() => this.#obtainNow(descriptor)))
+    const obtained = this.#patiently(() =>
+      queue.add(() => abortable(this.#obtainNow(descriptor), signal)),
+    )
     const ended = obtained.then(
       () => {},
       () => {},
@@ -146,10 +149,11 @@ export class Fetch {
     const isStored = await surveyor.isStored(digest)
     if (!isStored && size > 0 && !(await hasRoomFor(size))) throw noRoom(digest, size)
     if (!isStored) progress.began(this.#image.name, digest)
-    return await blobs.obtain(this.#pull, digest, (bytes) => {
+    const onBytes = (bytes: number) => {
       progress.came(digest, bytes)
       patience.came(this.#image.place.upstream)
-    })
+    }
+    return await blobs.obtain(this.#pull, digest, { onBytes, signal })
   }
 
   async #isAbsent(digest: Digest): Promise<boolean> {

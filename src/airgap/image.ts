@@ -52,7 +52,12 @@ export function nameOf({ upstream, repository }: Place, reference: Reference): s
   return `${upstream}/${repository}${mark}${formatReference(reference)}`
 }
 
-function resolveTarget(registry: string, repository: string, resolve: ResolveTarget): Target {
+/** @throws {RegistryError} with a message that names the registry and what was asked of it */
+export function resolveTarget(
+  registry: string,
+  repository: string,
+  resolve: ResolveTarget,
+): Target {
   try {
     return resolve(registry, repository)
   } catch (cause) {

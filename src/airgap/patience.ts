@@ -1,4 +1,5 @@
 import { ContentMismatchError, RegistryError } from '../oci/errors.ts'
+import { abortable } from './abortable.ts'
 
 export interface PatienceOptions {
   /** How long one registry may put us off without giving anything, in milliseconds. */
@@ -48,7 +49,7 @@ export class Patience {
       await this.#rest(upstream, signal)
       signal.throwIfAborted()
       try {
-        const answer = await ask()
+        const answer = await abortable(ask(), signal)
         this.came(upstream)
         return answer
       } catch (error) {

@@ -1,7 +1,6 @@
 import type PQueue from 'p-queue'
 
 import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/errors.ts'
 import type { Blobs } from '../pull/blobs.ts'
 import type { Lists } from '../pull/lists.ts'
 import type { Manifests } from '../pull/manifests.ts'
@@ -72,7 +71,7 @@ export class PreloadImage {
     const { upstream } = image.place
     const problem = await patience.run(upstream, signal, () => obstacle(image))
     if (problem !== undefined) throw new PreloadError('NOT_PUBLIC', problem)
-    const pull = pullOf(image, signal)
+    const pull = pullOf(image)
     const { digest, outcome } = await patience.run(upstream, signal, () =>
       manifests.get(pull, image.reference),
     )
@@ -124,13 +123,11 @@ function requirePlatform({ notFor }: Survey): void {
   if (notFor !== undefined) throw new PreloadError('NO_PLATFORM', notFor)
 }
 
-/** In the background: a node that pulls goes first. */
-function pullOf({ upstream, place }: Image, signal: AbortSignal): Pull {
+/**
+ * In the background: a node that pulls goes first. Without a signal: others may wait for the same
+ * answer, and what one run no longer wants they do.
+ */
+function pullOf({ upstream, place }: Image): Pull {
   const as = { kind: 'larder' } as const
-  return { upstream, place, as, reason: 'preload', urgency: 'background', signal }
-}
-
-/** As an answer of 404 says it. */
-export function isAbsent(error: unknown): boolean {
-  return error instanceof RegistryError && error.status === 404
+  return { upstream, place, as, reason: 'preload', urgency: 'background' }
 }

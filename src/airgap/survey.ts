@@ -172,8 +172,8 @@ export class Surveyor {
 function lackOfPlatform(manifest: Manifest | undefined, wanted: Platforms): string | undefined {
   if (manifest === undefined || wanted === 'all') return undefined
   const offered = manifest.manifests
-    .map(({ platform }) => platform)
-    .filter((one) => one !== undefined && one.os !== 'unknown')
+    .flatMap(({ platform }) => (platform === undefined ? [] : [platform]))
+    .filter(({ os }) => os !== 'unknown')
   if (offered.length === 0) return undefined
   if (wanted.some((one) => offered.some((other) => isMatch(other, one)))) return undefined
   const names = new Set(offered.map(formatPlatform))

@@ -3,11 +3,13 @@ import type {
   AdminPorts,
   Pin,
   Pins,
+  Preloading,
   Removal,
   Removed,
   StorageReport,
   UpstreamReport,
 } from '../admin/ports.ts'
+import { PreloadError } from '../airgap/failure.ts'
 import { formatReference } from '../oci/reference.ts'
 import { PinnedError } from '../store/errors.ts'
 import { InvalidPinError, NotHereError, nameOf, type Pin as StoredPin } from '../store/pin.ts'
@@ -16,6 +18,7 @@ import type { RemovalReport } from '../store/removal-report.ts'
 import type { Selection } from '../store/selection.ts'
 import { OfflineRegistry } from '../upstream/offline.ts'
 import type { Upstream, Upstreams } from '../upstream/routing.ts'
+import type { Airgap } from './airgap.ts'
 import type { Reloading } from './reload.ts'
 import type { Store } from './store.ts'
 
@@ -27,10 +30,12 @@ export interface AdminPortsParts {
   /** As they are configured now. */
   readonly upstreams: () => Upstreams
   readonly reloading: Reloading
+  readonly airgap: Airgap
 }
 
 /** What the admin API asks for, in terms of the rooms that have it. */
-export function createAdminPorts({ store, upstreams, reloading }: AdminPortsParts): AdminPorts {
+export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
+  const { store, upstreams, reloading, airgap } = parts
   return {
     names: {
       find: (registry) => upstreams().find(registry)?.config.name,
@@ -42,6 +47,24 @@ export function createAdminPorts({ store, upstreams, reloading }: AdminPortsPart
     verification: store.integrity.verification,
     storage: { read: () => readStorage(store) },
     upstreams: { list: () => upstreams().all.map(shownUpstream) },
+    preloading: preloadingOf(airgap),
+    checking: airgap.check,
+  }
+}
+
+function preloadingOf({ preload, jobs }: Airgap): Preloading {
+  return {
+    run: (request, onEvent, signal) => preload.run(request, onEvent, signal),
+    jobs: () => jobs.names,
+    async runJob(name, settings, onEvent, signal) {
+      const job = jobs.find(name)
+      // It was there a moment ago: a reload has come in between.
+      if (job === undefined) throw new AdminError('CONFLICT')
+      return await jobs.run(job, settings, onEvent, signal).catch((error: unknown) => {
+        if (!(error instanceof PreloadError)) throw error
+        throw new AdminError('INVALID', { message: error.message, cause: error })
+      })
+    },
   }
 }
 

@@ -4,12 +4,14 @@ import { createAdmin } from '../admin/server.ts'
 import type { Probes } from '../api/probes.ts'
 import type { Logger } from '../log.ts'
 import { createAdminPorts } from './admin-ports.ts'
+import type { Airgap } from './airgap.ts'
 import type { Reloading } from './reload.ts'
 import type { Site } from './site.ts'
 
 export interface AdminParts {
   readonly site: Site
   readonly reloading: Reloading
+  readonly airgap: Airgap
   /** Who may read and change by it. */
   readonly authority: Admission
   readonly probes: Probes
@@ -17,9 +19,10 @@ export interface AdminParts {
 }
 
 /** What operators and their tools talk to. */
-export function createAdminHandler({ site, reloading, authority, probes, logger }: AdminParts) {
+export function createAdminHandler(parts: AdminParts) {
+  const { site, reloading, airgap, authority, probes, logger } = parts
   const { store, metrics, monotonic } = site
-  const ports = createAdminPorts({ store, upstreams: () => site.upstreams(), reloading })
+  const ports = createAdminPorts({ store, upstreams: () => site.upstreams(), reloading, airgap })
   const api = createAdminApi({ ports, authority, logger, monotonic })
   return createAdmin({ probes, metrics, api })
 }

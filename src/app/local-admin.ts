@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http'
 import { OWNER } from '../admin/authority.ts'
 import { Probes } from '../api/probes.ts'
 import { createAdminHandler } from './admin.ts'
+import { createAirgap } from './airgap.ts'
 import { type Reloading, refused } from './reload.ts'
 import { openSite, type SiteOptions } from './site.ts'
 
@@ -38,6 +39,7 @@ export async function openLocalAdmin(options: SiteOptions): Promise<LocalAdmin> 
   const handler = createAdminHandler({
     site,
     reloading: NOT_RELOADING,
+    airgap: createAirgap({ site, logger, readSources: options.readSources }),
     authority: OWNER,
     probes: new Probes([]),
     logger,

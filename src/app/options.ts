@@ -1,3 +1,4 @@
+import type { ReadSources } from '../airgap/jobs.ts'
 import type { Config } from '../config/config.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { FileStamp } from '../config/stamp.ts'
@@ -25,6 +26,8 @@ export interface AppOptions {
    * milliseconds; default 30 s.
    */
   readonly patienceMs?: number
+  /** Reads what preload jobs name; absent: what they name are images. */
+  readonly readSources?: ReadSources
   /** For tests of crashes: told of each step of the store; default: nothing happens there. */
   readonly failAt?: FailAt
 }

@@ -8,6 +8,7 @@ import type { Surroundings } from '../config/surroundings.ts'
 import { createLogger } from '../log.ts'
 import type { Transport } from './admin-transport.ts'
 import { ExitError } from './exit.ts'
+import { readJobSources } from './job-sources.ts'
 import { localTransport } from './local-transport.ts'
 import { programEnvironment, proxyEnvironment } from './process-environment.ts'
 import { storeExitError } from './store-errors.ts'
@@ -44,6 +45,7 @@ export async function openDataDirectory(
     version: readVersion().larder,
     proxyEnvironment: proxyEnvironment(env),
     programs: { environment: programEnvironment(env) },
+    readSources: readJobSources,
   }).catch((error: unknown) => {
     const advice = 'to have it do this, leave --data-dir out, and say -c or --server'
     throw storeExitError(error, advice)

@@ -23,6 +23,15 @@ export function formatTime(epochMs: number): string {
     .replace(/\.\d+Z$/, 'Z')
 }
 
+/** `12 s`, `3 min 20 s`, `2 h 5 min` */
+export function formatDuration(seconds: number): string {
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole} s`
+  const minutes = Math.floor(whole / 60)
+  if (minutes < 60) return `${minutes} min ${whole % 60} s`
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
+
 /** `1 tag`, `2 tags` */
 export function count(amount: number, noun: string): string {
   return `${amount} ${noun}${amount === 1 ? '' : 's'}`

@@ -50,6 +50,14 @@ const COMMANDS: readonly Entry[] = [
     load: async ({ io }) => (await import('./node-config.ts')).nodeConfigCommand(io),
   },
   { name: 'images', load: async ({ io }) => (await import('./images.ts')).imagesCommand(io) },
+  {
+    name: 'preload',
+    load: async ({ io, terminal }) => (await import('./preload.ts')).preloadCommand(io, terminal),
+  },
+  {
+    name: 'check',
+    load: async ({ io, terminal }) => (await import('./check.ts')).checkCommand(io, terminal),
+  },
   { name: 'config', load: async ({ io }) => (await import('./config.ts')).configCommand(io) },
   {
     name: 'healthcheck',
@@ -63,7 +71,7 @@ const COMMANDS: readonly Entry[] = [
 
 /**
  * @returns the exit code: 0 ok, 1 failure, 2 usage or configuration, 3 partial, 4 integrity,
- *   5 upstream or credentials, 6 not found, 75 data directory in use
+ *   5 upstream or credentials, 6 not found, 7 no room, 75 data directory in use, 130 Ctrl-C
  */
 export async function run(
   argv: readonly string[],

@@ -6,6 +6,7 @@ import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigError, formatProblem } from '../config/problems.ts'
 import { createLogger } from '../log.ts'
 import { ExitError } from './exit.ts'
+import { readJobSources } from './job-sources.ts'
 import { programEnvironment, proxyEnvironment } from './process-environment.ts'
 import { Signals } from './signals.ts'
 import { storeExitError } from './store-errors.ts'
@@ -48,6 +49,7 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
     proxyEnvironment: proxyEnvironment(env),
     programs: { environment: programEnvironment(env) },
     source: sourceOf(loaded),
+    readSources: readJobSources,
   }
   app = await startApp(options).catch((error: unknown) => {
     throw toExitError(error)

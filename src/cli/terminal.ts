@@ -6,6 +6,8 @@ export interface Terminal {
   readonly canAsk: boolean
   /** Whether messages are looked at as they come, so that a line may be written over. */
   readonly isWatched: boolean
+  /** How large it is now; absent: nobody knows. */
+  readonly size?: () => { readonly columns: number; readonly rows: number }
   ask(question: string): Promise<string>
 }
 
@@ -14,6 +16,7 @@ export function processTerminal(): Terminal {
   return {
     canAsk: stdin.isTTY === true && stderr.isTTY === true,
     isWatched: stderr.isTTY === true,
+    size: () => ({ columns: stderr.columns ?? 80, rows: stderr.rows ?? 24 }),
     async ask(question) {
       const lines = createInterface({ input: stdin, output: stderr })
       try {

@@ -3,19 +3,18 @@ import { Command } from 'commander'
 
 import type { Verified } from '../admin/ports.ts'
 import type { Surroundings } from '../config/surroundings.ts'
-import { exitErrorOf, failureOf } from './admin-answers.ts'
 import {
   AdminClient,
   type AdminClientOptions,
   addStoreOptions,
   outputOption,
 } from './admin-client.ts'
+import { followEvents } from './event-lines.ts'
 import { ExitError } from './exit.ts'
 import { formatBytes } from './format.ts'
 import { Progress } from './progress.ts'
 import type { Terminal } from './terminal.ts'
 
-const EXIT_FAILURE = 1
 const EXIT_INTEGRITY = 4
 
 interface VerifyOptions extends AdminClientOptions {
@@ -33,8 +32,6 @@ type Line =
       readonly bytes: number
     }
   | ({ readonly event: 'fault' } & Fault)
-  | ({ readonly event: 'done' } & Verified)
-  | { readonly event: 'failed'; readonly error: unknown }
 
 interface Fault {
   readonly digest: string
@@ -78,7 +75,7 @@ async function verify(
     if (output === 'table') io.stdout.write(`${fault.padEnd(7)}  ${digest}\n`)
   }
   try {
-    const lines = client.stream('/verify', { repair }) as AsyncGenerator<Line, void, undefined>
+    const lines = client.stream('/verify', { repair })
     const result = await follow(lines, progress, report)
     progress.clear()
     print(result, faults, output, io)
@@ -88,12 +85,12 @@ async function verify(
   }
 }
 
-async function follow(
-  lines: AsyncIterable<Line>,
+function follow(
+  lines: AsyncGenerator<object, void, undefined>,
   progress: Progress,
   report: (fault: Fault) => void,
 ): Promise<Verified> {
-  for await (const line of lines) {
+  return followEvents<Line, Verified>(lines, 'the verification', (line) => {
     switch (line.event) {
       case 'started':
         break
@@ -103,19 +100,10 @@ async function follow(
       case 'fault':
         report(line)
         break
-      case 'done': {
-        const { event: _event, ...result } = line
-        return result
-      }
-      case 'failed': {
-        const failure = failureOf(line)
-        throw failure === undefined ? cut() : exitErrorOf(failure)
-      }
       default:
         line satisfies never
     }
-  }
-  throw cut()
+  })
 }
 
 function print(
@@ -131,12 +119,5 @@ function print(
   const { checked, ok, damaged, missing, repaired } = result
   stdout.write(
     `${checked} checked: ${ok} ok, ${damaged} damaged, ${missing} missing, ${repaired} repaired\n`,
-  )
-}
-
-function cut(): ExitError {
-  return new ExitError(
-    EXIT_FAILURE,
-    'the verification ended before its end: see the log of the server',
   )
 }

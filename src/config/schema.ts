@@ -61,11 +61,11 @@ const storage = z.strictObject({
 })
 
 const preloadJob = z.strictObject({
-  name: v.text,
+  name: v.jobName,
   sources: v
     .listOf(v.text.refine((source) => source !== '-', { error: 'a job has no standard input' }))
     .describe('Files, directories and references that name images.'),
-  schedule: v.cron.nullish().describe('A cron expression; absent: only when asked.'),
+  schedule: v.cron.nullish().describe('A cron expression, in UTC; absent: only when asked.'),
   platforms: v.listOf(v.platform).nullish().describe("Absent: the upstream's platforms."),
   pin: v.flag.nullish().describe('Keep it until it is unpinned; default false.'),
 })

@@ -2,6 +2,7 @@
  * The kinds of value that configuration keys take. Messages say what was expected and never what
  * was found: the line is named anyway, and the text may be a misplaced secret.
  */
+import { CronPattern } from 'croner'
 import * as z from 'zod'
 
 import { ADDRESS_EXPECTED, parseAddress, parseMatch } from './addresses.ts'
@@ -141,9 +142,26 @@ const PLATFORM_EXPECTED = 'expected a platform such as linux/amd64 or linux/arm/
 export const platform = textOf(PLATFORM_EXPECTED).regex(PLATFORM, PLATFORM_EXPECTED)
 
 const CRON_EXPECTED = 'expected a cron expression such as "0 3 * * *"'
-export const cron = textOf(CRON_EXPECTED).regex(CRON, CRON_EXPECTED)
+export const cron = textOf(CRON_EXPECTED).regex(CRON, CRON_EXPECTED).refine(isCron, CRON_EXPECTED)
+
+const JOB_EXPECTED =
+  'expected a name of 1 to 128 characters, not manual, which is whose pins are made by hand'
+/** It owns pins: see `store/pin.ts`. */
+export const jobName = textOf(JOB_EXPECTED).regex(
+  /^(?!pattern:|manual$)\P{Cc}{1,128}$/u,
+  JOB_EXPECTED,
+)
 
 /** A list that says something: an empty one could be read as "all" and as "none". */
 export function listOf<T extends z.ZodType>(item: T): z.ZodArray<T> {
   return z.array(item).min(1, 'must not be an empty list: leave the key out instead')
+}
+
+/** The five or six fields have the shape; `99 * * * *` has no meaning. */
+function isCron(text: string): boolean {
+  try {
+    return new CronPattern(text) !== undefined
+  } catch {
+    return false
+  }
 }

@@ -28,8 +28,6 @@ export function findWarnings(config: Config, data: unknown, warn: Warn): void {
   ) {
     warn(['auth', 'htpasswdFile'], 'without server.tls passwords come in the clear')
   }
-  // A key of the contract that this version takes and does not act on: silence would be a lie.
-  if (config.preload.length > 0) warn(['preload'], 'has no effect in this version')
   for (const [index, upstream] of config.upstreams.entries()) {
     const warnHere: Warn = (path, message) => warn(['upstreams', index, ...path], message)
     warnOfUpstream(config, upstream, warnHere)

@@ -44,10 +44,15 @@ export interface Child {
  * was served with.
  *
  * @param contentType the media type it was served with, without parameters
+ * @param maxBytes for what is no manifest of a registry, such as the index of an image layout
  * @throws {RegistryError} `MANIFEST_INVALID`, with what is wrong
  */
-export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
-  if (bytes.byteLength > MAX_MANIFEST_BYTES) throw invalid('larger than 4 MiB')
+export function parseManifest(
+  bytes: Uint8Array,
+  contentType: string | undefined,
+  maxBytes = MAX_MANIFEST_BYTES,
+): Manifest {
+  if (bytes.byteLength > maxBytes) throw invalid(`is larger than ${maxBytes / 2 ** 20} MiB`)
   const document = parseDocument(bytes)
   const mediaType = mediaTypeOf(document, contentType)
   const schema1 = isSchema1Type(mediaType)

@@ -27,6 +27,13 @@ export interface BlobEvents extends FlightsEvents {
   used(digest: Digest): void
 }
 
+export interface ObtainOptions {
+  /** Told of what comes from the registry for it, as it comes. */
+  readonly onBytes?: (bytes: number) => void
+  /** Ends the reading, though not the download; default: that of the pull. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /** Between the look into the store and the departure, another flight has landed. */
 class LandedError extends Error {
   override readonly name = 'LandedError'
@@ -78,18 +85,21 @@ export class Blobs {
   }
 
   /**
-   * Sees to it that the place has it here.
+   * Sees to it that the place has it here, as far as the disk takes it.
    *
-   * @param onBytes told of what comes from the registry for it, as it comes
    * @returns whether it had to be fetched
    * @throws {RegistryError}
    */
-  async obtain(pull: Pull, digest: Digest, onBytes?: (bytes: number) => void): Promise<boolean> {
+  async obtain(
+    pull: Pull,
+    digest: Digest,
+    { onBytes, signal = pull.signal }: ObtainOptions = {},
+  ): Promise<boolean> {
     const { content, source } = await this.open(pull, digest)
     // Stored bytes are not read for it: whether they are right is for others to check.
     if (source === 'cache') return false
     const range = { start: 0, end: content.size - 1 }
-    for await (const bytes of content.read(range, pull.signal)) onBytes?.(bytes.byteLength)
+    for await (const bytes of content.read(range, signal)) onBytes?.(bytes.byteLength)
     await this.settled(digest)
     return true
   }

@@ -127,18 +127,23 @@ export class SqliteCatalog implements Catalog {
   }
 
   async putImage(place: Place, image: BroughtImage, usedAt: number): Promise<void> {
-    const { blobs, manifests, tag, publicAt } = image
+    const { blobs, manifests, hashed, tag, publicAt } = image
+    const stored = (digest: Digest, size: number) => {
+      if (hashed.has(digest)) return this.#blobs.put(digest, size, usedAt)
+      this.#blobs.adopt(digest, size, usedAt)
+      this.#blobs.touch(digest, usedAt)
+    }
     this.#assertWritable()
     this.#failAt('catalog.beforeManifest')
     const id = this.#places.ensure(place)
     this.#transact(() => {
       for (const child of blobs) {
-        this.#blobs.put(child.digest, child.size, usedAt)
+        stored(child.digest, child.size)
         this.#members.confirm(id, child)
       }
       for (const { record, children } of manifests) {
         const { digest, size } = record
-        this.#blobs.put(digest, size, usedAt)
+        stored(digest, size)
         this.#manifests.put(record, children)
         this.#members.confirm(id, { digest, size, kind: 'manifest' })
         for (const child of children) this.#members.list(id, child)

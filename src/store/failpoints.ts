@@ -24,6 +24,9 @@ export const FAILPOINTS = [
   'unpin.afterUnlink',
   'scrub.damaged',
   'scrub.quarantined',
+  'import.staged',
+  'import.committed',
+  'import.published',
 ] as const
 
 export type Failpoint = (typeof FAILPOINTS)[number]

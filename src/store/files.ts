@@ -1,6 +1,6 @@
 import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, resolve } from 'node:path'
 
 import { codeOf, TruncatedFileError } from './errors.ts'
 import type { OpenBlob } from './ports.ts'
@@ -94,12 +94,13 @@ export async function makeDirectory(path: string): Promise<void> {
  * lost. One that was there already may have been made by a run that was killed before it synced it.
  */
 export function makeDirectorySync(path: string): void {
-  const first = mkdirSync(path, { recursive: true, mode: 0o700 })
-  for (let at = path; at.length >= (first ?? path).length; at = dirname(at)) {
+  const whole = resolve(path)
+  const first = mkdirSync(whole, { recursive: true, mode: 0o700 })
+  for (let at = whole; at.length >= (first ?? whole).length; at = dirname(at)) {
     try {
       syncNow(dirname(at))
     } catch (error) {
-      // Of a parent that may be passed and not read, or is read-only, nobody has made a name.
+      // A parent that nobody made a name in may be one that cannot be read, or synced.
       if (first !== undefined && codeOf(error) !== 'EINVAL') throw error
     }
   }

@@ -84,6 +84,8 @@ export interface BroughtImage {
     readonly record: ManifestRecord
     readonly children: readonly Child[]
   }[]
+  /** Of both, whose bytes were hashed just now. */
+  readonly hashed: ReadonlySet<Digest>
   readonly tag: { readonly tag: Tag; readonly record: TagRecord } | undefined
   /** When anyone was last let pull it, epoch milliseconds; `undefined`: that is not known. */
   readonly publicAt: number | undefined

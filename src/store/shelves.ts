@@ -57,6 +57,8 @@ export class BlobShelves {
   /** Verified chunks that are still in memory. */
   remember(digest: Digest, size: number, kept: ReadonlyMap<number, Buffer>): void {
     const { chunks } = this.#options
+    // Others are of an earlier file, which was fetched anew because it was gone or damaged.
+    chunks.drop(digest)
     if (size > chunks.maxBytes) return
     for (const [index, chunk] of kept) {
       chunks.put(digest, index, chunk.subarray(0, size - index * chunk.length))
@@ -136,8 +138,13 @@ class LeasedContent {
   /** Whoever is told that his reading failed can have it anew at once. */
   async #reportDamage(error: unknown, sending: Sending): Promise<void> {
     const fault = faultOf(error)
-    if (fault === undefined && codeOf(error) !== undefined) this.#options.onFailed?.(error)
+    if (fault === undefined && isSystemError(error)) this.#options.onFailed?.(error)
     if (fault === undefined || sending.isCondemned) return
     await this.#options.damage.report(this.#options.digest, fault)
   }
+}
+
+/** The kernel's codes, and neither Node's own nor those of an abort. */
+function isSystemError(error: unknown): boolean {
+  return /^E[A-Z0-9]+$/.test(codeOf(error) ?? '')
 }

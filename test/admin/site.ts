@@ -37,6 +37,14 @@ export const NOTHING_REMOVED: Removed = {
   items: [],
 }
 
+export const NOTHING_PRELOADED = {
+  done: 0,
+  unchanged: 0,
+  failed: 0,
+  fetchedBytes: 0,
+  hereBytes: 0,
+}
+
 export const PIN: Pin = {
   name: 'docker.io/library/nginx:1.27',
   kind: 'tag',
@@ -101,6 +109,23 @@ export class FakePorts implements AdminPorts {
   }
   readonly upstreams = {
     list: () => [UPSTREAM],
+  }
+  readonly preloading: AdminPorts['preloading'] = {
+    run: async (request) => {
+      this.calls.push(['preload', request])
+      return NOTHING_PRELOADED
+    },
+    jobs: () => ['nightly'],
+    runJob: async (name, settings) => {
+      this.calls.push(['preload job', name, settings])
+      return NOTHING_PRELOADED
+    },
+  }
+  readonly checking: AdminPorts['checking'] = {
+    run: async (request) => {
+      this.calls.push(['check', request])
+      return { images: 0, complete: 0, incomplete: 0, missingBytes: 0, bytes: 0 }
+    },
   }
 }
 

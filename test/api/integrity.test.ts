@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readdir, unlink } from 'node:fs/promises'
+import { readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
@@ -203,4 +203,43 @@ test('`verify --repair` without its registry says that nothing was repaired', as
   const done = (await verify(app.adminUrl, true)).at(-1)
   assert.equal(done?.['damaged'], 1)
   assert.equal(done?.['repaired'], 0)
+})
+
+for (const size of [0, 1000]) {
+  test(`a file that was cut to ${size} bytes before the database was lost is fetched anew by the very pull`, async () => {
+    await using hub = await startHub()
+    const { app, blob } = hub
+    const pull = () => app.get(`${APP}/blobs/${blob.digest}`)
+    await pull()
+    await app.until('larder_store_blobs', 1)
+    await app.restart({}, async () => {
+      await cutFile(app.dataDir, blob.digest, size)
+      await rm(join(app.dataDir, 'larder.db'))
+    })
+    await app.until('larder_store_blobs', 1)
+    const answer = await pull()
+    assert.equal(answer.status, 200)
+    assert.equal(answer.headers['content-length'], String(blob.bytes.length))
+    assert.ok(answer.complete && answer.body.equals(blob.bytes))
+    assert.equal(await app.metric(CHECKS, { result: 'digest' }), 1)
+  })
+}
+
+test('what was read of a file that rots is forgotten once it has been fetched anew', async () => {
+  await using hub = await startHub()
+  const { app, registry } = hub
+  // So large that its first chunks are no longer in memory when its last has come.
+  const bytes = seededBytes('larger', 12 * MIB)
+  const digest = registry.content.putBlob('library/app', bytes)
+  const path = `${APP}/blobs/${digest}`
+  await app.get(path)
+  await app.until('larder_store_blobs', 1)
+  await app.restart()
+  await flipByte(app.dataDir, digest, 5)
+  const rotten = await app.get(path, { range: 'bytes=0-9' })
+  assert.ok(!rotten.body.equals(bytes.subarray(0, 10)), 'it was checked a moment ago')
+  await unlink(pathOf(app.dataDir, digest))
+  assert.ok((await app.get(path)).body.equals(bytes), 'from the registry')
+  while ((await app.metric('larder_inflight_fetches')) > 0);
+  assert.ok((await app.get(path)).body.equals(bytes), 'from the cache')
 })

@@ -54,12 +54,12 @@ async function run(text: string, { env = {}, apply }: RunningOptions = {}): Prom
 test('a changed file is taken over, with its warnings', async () => {
   await using server = await run('offline: false')
   await server.write(
-    'offline: true\nserver: { drainTimeout: 1s }\npreload: [{ name: a, sources: [b] }]',
+    'offline: true\nserver: { drainTimeout: 1s }\nauth: { htpasswdFile: /users }',
   )
   const result = await server.reloader.reload()
   assert.ok(result.ok)
   assert.deepEqual(result.warnings.map(formatProblem), [
-    'larder.yaml:3:1: preload: has no effect in this version',
+    'larder.yaml:3:9: auth.htpasswdFile: without server.tls passwords come in the clear',
   ])
   assert.deepEqual([server.config().offline, server.config().server.drainTimeoutMs], [true, 1000])
   assert.deepEqual(server.results, [result])

@@ -241,11 +241,16 @@ test('a warning of what stands under defaults is there once', async () => {
   )
 })
 
-test('a limit of the cache has an effect, a preload job has none yet', async () => {
+test('a limit of the cache and a preload job need no warning', async () => {
   const { warnings } = await loadText(
     'storage: { maxSize: 1GiB, unusedFor: 30d }\npreload: [{ name: a, sources: [b] }]',
   )
-  assert.deepEqual(warnings.map(formatProblem), [
-    'larder.yaml:2:1: preload: has no effect in this version',
-  ])
+  assert.deepEqual(warnings.map(formatProblem), [])
+})
+
+test('a job has times that come, and a name that can own pins', async () => {
+  const job = (more: string) => loadText(`preload: [{ sources: [b], ${more} }]`)
+  await assert.rejects(job('name: a, schedule: "99 * * * *"'), /schedule: expected a cron/)
+  await assert.rejects(job('name: manual'), /name: expected a name of 1 to 128 characters/)
+  await assert.rejects(job('name: "pattern:x"'), /name: expected a name of 1 to 128 characters/)
 })

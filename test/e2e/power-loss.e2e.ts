@@ -12,6 +12,7 @@ import { makeTempDir, type TempDir } from '../support/temp-dir.ts'
 
 const STATES = 1500
 const WHOLE_STARTS = 10
+const READY_MS = 2_000
 const SEED = Date.now() % 1_000_000
 
 let dir: TempDir
@@ -38,10 +39,12 @@ test('what is recorded of a Larder at work is all that it does to its disk', asy
 test('no loss of power takes what is acknowledged, or leaves anything to repair', async () => {
   await using scratch = await makeScratch()
   const options = { history, states: STATES, seed: SEED, wholeStarts: WHOLE_STARTS }
-  const { states, broken, served } = await simulate({ ...options, scratch: scratch.path })
+  const done = await simulate({ ...options, scratch: scratch.path })
+  const { states, broken, served, slowestMs } = done
   isBroken = broken.length > 0
   assert.deepEqual(broken, [], `again: npm run power -- ${STATES} ${SEED} ${dir.path}`)
-  assert.ok(states >= STATES && served > WHOLE_STARTS, `${states} starts, ${served} tags served`)
+  assert.ok(states >= STATES && served > WHOLE_STARTS, `${states} starts, ${served} answers`)
+  assert.ok(slowestMs < READY_MS, `a start took ${slowestMs} ms`)
 })
 
 for (const kind of ['names', 'write'] as const) {

@@ -7,6 +7,17 @@ export function residentBytes(pid: number): number {
   return Number(kibibytes) * 1024
 }
 
+/** USER_HZ: what `/proc/PID/stat` counts in, the same on every Linux port that Node runs on. */
+const TICKS_A_SECOND = 100
+
+/** User and system time of another process so far, in seconds. */
+export function cpuSecondsOf(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // proc(5): the name, in brackets, may hold anything; what follows its last bracket is regular.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND
+}
+
 export interface Descriptors {
   readonly all: number
   readonly sockets: number

@@ -16,6 +16,11 @@ const HEALTHY = 10
 const MAX_SHARED_BYTES = 300 * MIB
 /** Where each reads elsewhere, nothing is shared but the bound. */
 const MAX_UNSHARED_BYTES = 400 * MIB
+const FULL_CACHE_BYTES = 48 * MIB
+/** What readers and downloads share besides, however many there are: `Loans`, `Window`. */
+const MAX_LENT_BYTES = 64 * MIB
+/** A piece of 64 KiB, a connection, and what the allocator does not give back. */
+const MAX_READER_BYTES = 256 * 1024
 const BIG = seededBytes('big', 64 * MIB)
 const SMALL = seededBytes('small', 4 * MIB)
 /** A machine that is busy otherwise must not fail a test; a server that is held up must. */
@@ -103,6 +108,26 @@ test('500 stalled readers of one download take little memory and hold up nobody'
     for (const reader of readers) reader.leave()
   }
   await assertGivenBack(site, open)
+})
+
+test('memory is that of an idle process, the cache of chunks, and a little for each reader', async () => {
+  await using site = await startSite(`${FULL_CACHE_BYTES / MIB}MiB`)
+  const { registry, larder, big } = site
+  const fill = registry.content.putBlob('library/app', seededBytes('fill', FULL_CACHE_BYTES))
+  const idle = residentBytes(larder.pid)
+  // Downloaded, then read, so that all of it is in the cache.
+  for (let i = 0; i < 2; i++) await pull(larder.url, `/v2/library/app/blobs/${fill}`)
+  const readers = await Promise.all(
+    Array.from({ length: READERS }, () => stallOn(larder.port, big)),
+  )
+  try {
+    const other = await pull(larder.url, big)
+    assert.ok(other.complete && other.bytes === BIG.length)
+    assertBounded(site, idle + FULL_CACHE_BYTES + MAX_LENT_BYTES + READERS * MAX_READER_BYTES)
+  } finally {
+    // Or the server would wait for them.
+    for (const reader of readers) reader.leave()
+  }
 })
 
 test('500 stalled readers at as many places of a blob larger than the cache share a bound', async () => {

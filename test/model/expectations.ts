@@ -186,10 +186,10 @@ export class Expectations {
   }
 
   /** It was fetched anew, so that it may have been gone: where else it belongs is not certain. */
-  fetched(repository: string, digest: Digest): void {
+  fetched(repository: string, digest: Digest, tag: string | undefined): void {
     for (const [other, digests] of this.#proven) if (other !== repository) digests.delete(digest)
     for (const [key, { digest: served }] of this.#served) {
-      if (served === digest && !key.startsWith(`${repository}:`)) this.#served.delete(key)
+      if (served === digest && key !== `${repository}:${tag}`) this.#served.delete(key)
     }
   }
 

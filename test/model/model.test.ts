@@ -10,6 +10,6 @@ test('whatever befalls it, Larder serves true bytes, keeps what is pinned, and h
   const universe = new Universe()
   await fc.assert(
     fc.asyncProperty(stories, (story) => play(story, universe)),
-    runs(40),
+    runs(12),
   )
 })

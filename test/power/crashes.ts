@@ -1,5 +1,6 @@
 import { Random } from '../soak/random.ts'
-import type { Change, Disk, Fate } from './disk.ts'
+import type { Change, Disk } from './disk.ts'
+import type { Fate } from './disk-state.ts'
 import type { History } from './history.ts'
 
 /** When the power fails, and what of the changes under way is on the disk by then. */

@@ -44,7 +44,7 @@ for (const { crash, violations } of done.broken) {
 }
 const seconds = ((performance.now() - began) / 1000).toFixed(1)
 const slowest = done.slowestMs.toFixed(0)
-say(`${done.states} starts in ${seconds} s, the slowest ${slowest} ms; ${done.served} tags served`)
+say(`${done.states} starts in ${seconds} s, the slowest ${slowest} ms; ${done.served} answers`)
 if (done.broken.length === 0) {
   say('every promise was kept')
   await dir.remove()

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-import { type DiskState, stateAt } from './disk.ts'
+import { type DiskState, stateAt } from './disk-state.ts'
 import { History } from './history.ts'
 import { parseSystemCalls } from './system-calls.ts'
 

@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 import { type Crash, fatesOf, planCrashes } from './crashes.ts'
-import { type DiskState, stateAt } from './disk.ts'
+import { type DiskState, stateAt } from './disk-state.ts'
 import type { History } from './history.ts'
 import { parseMark } from './marks.ts'
 import { Promises } from './promises.ts'

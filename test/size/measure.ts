@@ -92,10 +92,10 @@ async function evict(main: string, dataDir: string) {
 /** Until the start, with what goes on behind it, is over. */
 export async function settle(site: Site): Promise<void> {
   const endsAt = performance.now() + SETTLE_TIMEOUT_MS
-  for (let before = -1, now = await site.cpuSeconds(); performance.now() < endsAt; ) {
+  for (let before = -1, now = site.cpuSeconds; performance.now() < endsAt; ) {
     if (now - before < QUIET_CPU_SECONDS) return
     await setTimeout(QUIET_MS)
     before = now
-    now = await site.cpuSeconds()
+    now = site.cpuSeconds
   }
 }

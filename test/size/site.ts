@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 
-import { residentBytes } from '../load/process.ts'
+import { cpuSecondsOf, residentBytes } from '../load/process.ts'
 import { FaultRegistry } from '../support/fault-registry.ts'
 import { send } from '../support/http-client.ts'
 import { type RunningLarder, startLarder } from '../support/larder.ts'
-import { type Sample, samplesOf, sumOf } from '../support/samples.ts'
+import { samplesOf, sumOf } from '../support/samples.ts'
 import { UPSTREAM } from './data-directory.ts'
 import { type Spread, spreadOf } from './spread.ts'
 
@@ -73,7 +73,8 @@ export class Site implements AsyncDisposable {
 
   /** What the event loop was late by since it was last asked, milliseconds. */
   async delay(): Promise<Spread> {
-    const samples = await this.#samples()
+    const { body } = await send(this.larder.adminUrl, '/metrics')
+    const samples = samplesOf(body.toString())
     const of = (name: string) => sumOf(samples, `nodejs_eventloop_lag_${name}_seconds`) * 1000
     return { p50: of('p50'), p99: of('p99'), max: of('max') }
   }
@@ -89,8 +90,8 @@ export class Site implements AsyncDisposable {
   }
 
   /** User and system time of the process so far, seconds. */
-  async cpuSeconds(): Promise<number> {
-    return sumOf(await this.#samples(), 'process_cpu_seconds_total')
+  get cpuSeconds(): number {
+    return cpuSecondsOf(this.larder.pid)
   }
 
   /** Removes what nobody has used for so long; @returns how many manifests and blobs went */
@@ -109,10 +110,5 @@ export class Site implements AsyncDisposable {
     this.agent.destroy()
     await this.larder.close()
     await this.registry.close()
-  }
-
-  async #samples(): Promise<readonly Sample[]> {
-    const { body } = await send(this.larder.adminUrl, '/metrics')
-    return samplesOf(body.toString())
   }
 }

@@ -1,0 +1,237 @@
+import type { Digest } from '../../oci/digest.ts'
+import { formatPlatform, type Platforms } from '../../oci/platform.ts'
+import type { Catalog } from '../../store/ports.ts'
+import { cosignTags, type MissingContent, type Survey, type Surveyor } from '../survey.ts'
+import {
+  type Bundle,
+  type BundleBase,
+  type BundledBlob,
+  type BundledImage,
+  MAX_BUNDLE_BLOBS,
+  MAX_BUNDLE_IMAGES,
+} from './bundle.ts'
+import type { Chosen, ChosenImage, Selection, Wanted } from './selection.ts'
+
+export interface ExportRequest extends Wanted {
+  /** `undefined`: those of the images' upstreams. */
+  readonly platforms: Platforms | undefined
+  /** Whether what points at the images is taken along, as far as it is known. */
+  readonly referrers: boolean
+  /** What is at the other side already, and is left out. */
+  readonly base: BundleBase | undefined
+  /** Whether images that are not whole are left out, instead of everything being refused. */
+  readonly allowIncomplete: boolean
+}
+
+/** An image that cannot be in a bundle. */
+export interface IncompleteImage {
+  readonly image: string
+  /** Why, where it is not a matter of content. */
+  readonly reason: string | undefined
+  readonly missing: readonly MissingContent[]
+  /** Bytes, as far as they are known, of what is missing. */
+  readonly missingBytes: number
+}
+
+/** What a bundle would be. */
+export interface ExportPlan {
+  readonly bundle: Bundle
+  /** What it has, without what its base has, in the order of their digests. */
+  readonly contents: readonly Pick<BundledBlob, 'digest' | 'size'>[]
+  /** Images that are not whole. Unless they were allowed to be left out, there can be no bundle. */
+  readonly incomplete: readonly IncompleteImage[]
+}
+
+/** What was asked for cannot be a bundle. The message is for whoever asked. */
+export class ExportError extends Error {
+  override readonly name = 'ExportError'
+}
+
+export interface PlannerOptions {
+  readonly selection: Selection
+  readonly surveyor: Surveyor
+  readonly catalog: Pick<Catalog, 'findManifest' | 'getTag' | 'getPublicAt'>
+  /** `larder 1.2.3` */
+  readonly createdBy: string
+}
+
+/**
+ * Keeps what is in a plan from being removed, until the bundle is written.
+ *
+ * @returns whether it was not kept before
+ */
+export type Hold = (digest: Digest) => boolean
+
+/** Looks at every image in the store, to its last layer. */
+export class Planner {
+  readonly #options: PlannerOptions
+
+  constructor(options: PlannerOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @param hold absent: what is planned may be gone by the time when it is read
+   * @throws {ExportError}
+   * @throws the signal's reason
+   */
+  async plan(request: ExportRequest, signal: AbortSignal, hold?: Hold): Promise<ExportPlan> {
+    const chosen = await this.#options.selection.choose(request)
+    if (chosen.length === 0) throw new ExportError('nothing is pinned: there is nothing to export')
+    const platforms = request.platforms ?? commonPlatforms(chosen)
+    const draft = new Draft()
+    for (const one of chosen) {
+      signal.throwIfAborted()
+      await this.#add(draft, one, { ...request, platforms }, signal, hold)
+    }
+    return draft.plan(this.#options.createdBy, platforms, request.base)
+  }
+
+  async #add(
+    draft: Draft,
+    { name, image, reason }: Chosen,
+    request: ExportRequest & { readonly platforms: Platforms },
+    signal: AbortSignal,
+    hold: Hold | undefined,
+  ): Promise<void> {
+    if (image === undefined) {
+      draft.leaveOut({ image: name, reason, missing: [], missingBytes: 0 })
+      return
+    }
+    const survey = await this.#survey(image, request, signal, hold)
+    const { here, missing, notFor } = survey
+    if (missing.length > 0 || notFor !== undefined) {
+      const missingBytes = missing.reduce((sum, { size }) => sum + Math.max(0, size), 0)
+      draft.leaveOut({ image: name, reason: notFor, missing, missingBytes })
+      return
+    }
+    draft.addContents(here)
+    draft.addImage(await this.#describe(image))
+    if (request.referrers) {
+      for (const one of await this.#cosigned(image, survey)) {
+        draft.addImage(await this.#describe(one))
+      }
+    }
+  }
+
+  /** What was looked at before it was held may have gone since. */
+  async #survey(
+    { place, digest }: ChosenImage,
+    { platforms, referrers }: { readonly platforms: Platforms; readonly referrers: boolean },
+    signal: AbortSignal,
+    hold: Hold | undefined,
+  ): Promise<Survey> {
+    for (;;) {
+      const request = { place, digest, platforms, referrers, signal }
+      const survey = await this.#options.surveyor.survey(request)
+      const held = survey.here.filter((content) => hold?.(content.digest) === true)
+      if (held.length === 0) return survey
+    }
+  }
+
+  /** What cosign says of an image it has under tags beside it: by these alone is it found. */
+  async #cosigned(image: ChosenImage, { here }: Survey): Promise<readonly ChosenImage[]> {
+    const found: ChosenImage[] = []
+    for (const { digest, kind } of here) {
+      if (kind !== 'manifest') continue
+      for (const tag of cosignTags(digest)) {
+        const record = await this.#options.catalog.getTag(image.place, tag)
+        if (record !== undefined) found.push({ ...image, tag, ...record })
+      }
+    }
+    return found
+  }
+
+  async #describe({
+    registry,
+    place,
+    tag,
+    digest,
+    checkedAt,
+  }: ChosenImage): Promise<BundledImage | undefined> {
+    const { catalog } = this.#options
+    const record = await catalog.findManifest(digest)
+    if (record === undefined) return undefined
+    const { mediaType, size } = record
+    return {
+      registry,
+      repository: place.repository,
+      ...(tag === undefined ? {} : { tag }),
+      digest,
+      mediaType,
+      size,
+      isPublic: (await catalog.getPublicAt(place)) !== undefined,
+      checkedAt,
+    }
+  }
+}
+
+/** What has been found so far. What images share is there once. */
+class Draft {
+  readonly #images = new Map<string, BundledImage>()
+  readonly #contents = new Map<string, BundledBlob>()
+  readonly #incomplete: IncompleteImage[] = []
+
+  /** @param image `undefined`: it has gone since it was looked at, which its contents tell of */
+  addImage(image: BundledImage | undefined): void {
+    if (image === undefined) return
+    const { registry, repository, tag, digest } = image
+    this.#images.set(`${registry}/${repository} ${tag ?? digest}`, image)
+  }
+
+  addContents(contents: readonly BundledBlob[]): void {
+    for (const one of contents) this.#contents.set(`${one.kind} ${one.digest}`, one)
+  }
+
+  leaveOut(image: IncompleteImage): void {
+    this.#incomplete.push(image)
+  }
+
+  plan(createdBy: string, platforms: Platforms, base: BundleBase | undefined): ExportPlan {
+    const images = [...this.#images.values()]
+    const blobs = [...this.#contents.values()]
+    if (images.length > MAX_BUNDLE_IMAGES) throw tooMany(images.length, 'images', MAX_BUNDLE_IMAGES)
+    if (blobs.length > MAX_BUNDLE_BLOBS) throw tooMany(blobs.length, 'contents', MAX_BUNDLE_BLOBS)
+    const inBase = new Set<Digest>(base?.blobs)
+    const sizes = new Map(blobs.map(({ digest, size }) => [digest, size]))
+    const leftOut = [...sizes.keys()].filter((digest) => inBase.has(digest))
+    const contents = [...sizes]
+      .filter(([digest]) => !inBase.has(digest))
+      .map(([digest, size]) => ({ digest, size }))
+      .sort((one, other) => (one.digest < other.digest ? -1 : 1))
+    const contentAt = images.reduce((newest, { checkedAt }) => Math.max(newest, checkedAt), 0)
+    // What needs nothing of another bundle can be imported without it.
+    const needed = base === undefined || leftOut.length === 0 ? undefined : base
+    const bundle: Bundle = {
+      createdBy,
+      contentAt,
+      images,
+      platforms,
+      blobs,
+      ...(needed === undefined ? {} : { base: { ...needed, blobs: leftOut } }),
+    }
+    return { bundle, contents, incomplete: this.#incomplete }
+  }
+}
+
+/** A bundle is whole for certain platforms: it says one time which. */
+function commonPlatforms(chosen: readonly Chosen[]): Platforms {
+  const found = new Map<string, Platforms>()
+  for (const { image } of chosen) {
+    if (image !== undefined) found.set(shown(image.platforms), image.platforms)
+  }
+  if (found.size > 1) {
+    const configured = [...found.keys()].join('; ')
+    const problem = `the upstreams of these images have different platforms configured`
+    throw new ExportError(`${problem} (${configured}): say which are wanted`)
+  }
+  return found.values().next().value ?? 'all'
+}
+
+function shown(platforms: Platforms): string {
+  return platforms === 'all' ? platforms : platforms.map(formatPlatform).sort().join(', ')
+}
+
+function tooMany(count: number, what: string, most: number): ExportError {
+  return new ExportError(`${count} ${what} are too many for one bundle, which has up to ${most}`)
+}
