@@ -20,8 +20,6 @@ const EXPORT = z.strictObject({
   patterns: z.array(z.string().max(512)).default([]),
   pinned: z.boolean().default(false),
   platforms: z.array(platform).min(1).optional(),
-  /** All of a multi-platform image, whatever is configured. */
-  allPlatforms: z.boolean().default(false),
   referrers: z.boolean().default(false),
   /** What another bundle has. */
   exclude: z
@@ -71,17 +69,17 @@ async function plan(
   const leaving = new AbortController()
   response.once('close', () => leaving.abort())
   const preview = await exporting.preview(request, leaving.signal)
-  const { bundle, contents, bytes, incomplete } = preview
+  const { bundle, contents, bytes, incomplete, document } = preview
   const numbers = { images: bundle.images.length, blobs: contents.length, bytes }
   const [leftOut, missing] = request.allowIncomplete ? [incomplete, []] : [[], incomplete]
   return {
-    body: { ...numbers, leftOut, missing, bundle: preview.document },
+    body: { ...numbers, leftOut, missing, bundle: document },
     result: { ...numbers, incomplete: incomplete.length },
   }
 }
 
 function toRequest(input: unknown): ExportRequest {
-  const { platforms, allPlatforms, exclude, patterns, ...rest } = parseInput(EXPORT, input)
+  const { platforms, exclude, patterns, ...rest } = parseInput(EXPORT, input)
   if (rest.images.length === 0 && patterns.length === 0 && !rest.pinned) {
     const message = 'expected images, patterns, or pinned: true'
     throw new AdminError('INVALID', { message })
@@ -91,7 +89,7 @@ function toRequest(input: unknown): ExportRequest {
   return {
     ...rest,
     patterns,
-    platforms: allPlatforms ? 'all' : platforms,
+    platforms,
     base: exclude && {
       id: exclude.id,
       contentAt: Date.parse(exclude.contentAt),

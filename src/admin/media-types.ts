@@ -3,3 +3,5 @@
 export const JSON_TYPE = 'application/json'
 /** One JSON object a line. */
 export const NDJSON_TYPE = 'application/x-ndjson'
+/** An archive, not compressed. */
+export const TAR_TYPE = 'application/x-tar'

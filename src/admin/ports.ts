@@ -1,5 +1,7 @@
 /** What the admin API asks of the other rooms, each as narrow as it is used. */
 import type { CheckedImage, CheckRequest, CheckResult } from '../airgap/check.ts'
+import type { ExportPreview } from '../airgap/bundle/export.ts'
+import type { ExportRequest } from '../airgap/bundle/plan.ts'
 import type { PreloadFailure } from '../airgap/failure.ts'
 import type { JobSettings } from '../airgap/jobs.ts'
 import type { PreloadEvent, PreloadRequest, PreloadResult } from '../airgap/preload.ts'
@@ -16,6 +18,7 @@ export interface AdminPorts {
   readonly upstreams: Upstreams
   readonly preloading: Preloading
   readonly checking: Checking
+  readonly exporting: Exporting
 }
 
 /** The upstreams of the configuration in effect. */
@@ -240,4 +243,13 @@ export interface Checking {
     onImage: (checked: CheckedImage) => void,
     signal: AbortSignal,
   ): Promise<CheckResult>
+}
+
+export type { ExportRequest }
+
+export interface Exporting {
+  /** What {@link stream} would give. @throws {AdminError} */
+  preview(request: ExportRequest, signal: AbortSignal): Promise<ExportPreview>
+  /** A plain tar. @throws {AdminError} before its first byte; what is thrown later makes it useless */
+  stream(request: ExportRequest, signal: AbortSignal): AsyncIterable<Uint8Array>
 }

@@ -53,9 +53,7 @@ async function run(text: string, { env = {}, apply }: RunningOptions = {}): Prom
 
 test('a changed file is taken over, with its warnings', async () => {
   await using server = await run('offline: false')
-  await server.write(
-    'offline: true\nserver: { drainTimeout: 1s }\nauth: { htpasswdFile: /users }',
-  )
+  await server.write('offline: true\nserver: { drainTimeout: 1s }\nauth: { htpasswdFile: /users }')
   const result = await server.reloader.reload()
   assert.ok(result.ok)
   assert.deepEqual(result.warnings.map(formatProblem), [

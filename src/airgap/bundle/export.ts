@@ -2,7 +2,8 @@ import type { Digest } from '../../oci/digest.ts'
 import type { BlobStore } from '../../store/ports.ts'
 import { BUNDLE_FILE, type Bundle, formatBundle } from './bundle.ts'
 import { blobName, formatIndex, formatLayout, INDEX_FILE, LAYOUT_FILE } from './layout.ts'
-import { ExportError, type ExportPlan, type ExportRequest, type Planner } from './plan.ts'
+import { ExportError } from './export-error.ts'
+import { type ExportPlan, type ExportRequest, type Planner } from './plan.ts'
 import { type TarFile, tarSize, writeTar } from './tar-writing.ts'
 import { readVerified } from './verified-blob.ts'
 
@@ -18,6 +19,8 @@ export interface ExportOptions {
 export interface ExportPreview extends ExportPlan {
   /** Of the plain tar. */
   readonly bytes: number
+  /** What `larder-bundle.json` would say. */
+  readonly document: object
 }
 
 /**
@@ -38,7 +41,8 @@ export class Export {
    */
   async preview(request: ExportRequest, signal: AbortSignal): Promise<ExportPreview> {
     const plan = await this.#options.planner.plan(request, signal)
-    return { ...plan, bytes: bundleTarSize(plan) }
+    const document = JSON.parse(formatBundle(plan.bundle).toString()) as object
+    return { ...plan, bytes: bundleTarSize(plan), document }
   }
 
   /**
@@ -126,7 +130,7 @@ function requireWhole({ bundle, incomplete }: ExportPlan, request: ExportRequest
   const [first] = incomplete
   if (first !== undefined && !request.allowIncomplete) {
     const more = incomplete.length === 1 ? '' : `, and ${incomplete.length - 1} more`
-    throw new ExportError(`not all of it is here: ${first.image}${more}`)
+    throw new ExportError('CONFLICT', `not all of it is here: ${first.image}${more}`)
   }
-  if (bundle.images.length === 0) throw new ExportError('nothing of what was asked for is here')
+  if (bundle.images.length === 0) throw new ExportError('NOT_FOUND', 'nothing of what was asked for is here')
 }

@@ -10,6 +10,7 @@ import {
   MAX_BUNDLE_BLOBS,
   MAX_BUNDLE_IMAGES,
 } from './bundle.ts'
+import { ExportError } from './export-error.ts'
 import type { Chosen, ChosenImage, Selection, Wanted } from './selection.ts'
 
 export interface ExportRequest extends Wanted {
@@ -42,11 +43,6 @@ export interface ExportPlan {
   readonly incomplete: readonly IncompleteImage[]
 }
 
-/** What was asked for cannot be a bundle. The message is for whoever asked. */
-export class ExportError extends Error {
-  override readonly name = 'ExportError'
-}
-
 export interface PlannerOptions {
   readonly selection: Selection
   readonly surveyor: Surveyor
@@ -77,7 +73,7 @@ export class Planner {
    */
   async plan(request: ExportRequest, signal: AbortSignal, hold?: Hold): Promise<ExportPlan> {
     const chosen = await this.#options.selection.choose(request)
-    if (chosen.length === 0) throw new ExportError('nothing is pinned: there is nothing to export')
+    if (chosen.length === 0) throw new ExportError('NOT_FOUND', 'nothing is pinned')
     const platforms = request.platforms ?? commonPlatforms(chosen)
     const draft = new Draft()
     for (const one of chosen) {
@@ -223,7 +219,7 @@ function commonPlatforms(chosen: readonly Chosen[]): Platforms {
   if (found.size > 1) {
     const configured = [...found.keys()].join('; ')
     const problem = `the upstreams of these images have different platforms configured`
-    throw new ExportError(`${problem} (${configured}): say which are wanted`)
+    throw new ExportError('INVALID', `${problem} (${configured}): say which are wanted`)
   }
   return found.values().next().value ?? 'all'
 }
@@ -233,5 +229,5 @@ function shown(platforms: Platforms): string {
 }
 
 function tooMany(count: number, what: string, most: number): ExportError {
-  return new ExportError(`${count} ${what} are too many for one bundle, which has up to ${most}`)
+  return new ExportError('INVALID', `${count} ${what} are too many for one bundle, which has up to ${most}`)
 }
