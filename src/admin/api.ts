@@ -4,7 +4,9 @@ import type { Logger } from '../log.ts'
 import type { Admission } from './authority.ts'
 import { checkEndpoint } from './check.ts'
 import type { Endpoint } from './endpoint.ts'
+import { exportEndpoints } from './export.ts'
 import { gcEndpoint } from './gc.ts'
+import { importEndpoint } from './import.ts'
 import { pinsEndpoint } from './pins.ts'
 import type { AdminPorts } from './ports.ts'
 import { preloadEndpoint } from './preload.ts'
@@ -39,6 +41,8 @@ function endpointsOf({ ports, monotonic }: AdminApiOptions): readonly Endpoint[]
     upstreams,
     preloading,
     checking,
+    importing,
+    exporting,
   } = ports
   return [
     reloadEndpoint(reloading),
@@ -48,6 +52,8 @@ function endpointsOf({ ports, monotonic }: AdminApiOptions): readonly Endpoint[]
     new VerifyEndpoint({ verification, monotonic }),
     preloadEndpoint({ preloading, monotonic }),
     checkEndpoint({ checking, monotonic }),
+    ...exportEndpoints(exporting),
+    importEndpoint({ importing, monotonic }),
     storageEndpoint(storage),
     upstreamsEndpoint(upstreams),
   ]

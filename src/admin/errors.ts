@@ -14,7 +14,9 @@ const ADMIN_ERROR_CODES = {
     message: 'changes are sent with Content-Type: application/json, not compressed',
   },
   INVALID_CONFIGURATION: { status: 422, message: 'the configuration cannot be used' },
+  ARCHIVE_REFUSED: { status: 422, message: 'the archive is damaged, or made to do harm' },
   TOO_MANY_REQUESTS: { status: 429, message: 'too many wrong tokens from this address' },
+  NO_ROOM: { status: 507, message: 'there is no room for it' },
   INTERNAL: { status: 500, message: 'an error of Larder itself: its log has the details' },
 } as const satisfies Record<string, { status: number; message: string }>
 

@@ -1,7 +1,9 @@
 /** What the admin API asks of the other rooms, each as narrow as it is used. */
-import type { CheckedImage, CheckRequest, CheckResult } from '../airgap/check.ts'
+
 import type { ExportPreview } from '../airgap/bundle/export.ts'
+import type { ImportEvent, ImportRequest, ImportResult } from '../airgap/bundle/import.ts'
 import type { ExportRequest } from '../airgap/bundle/plan.ts'
+import type { CheckedImage, CheckRequest, CheckResult } from '../airgap/check.ts'
 import type { PreloadFailure } from '../airgap/failure.ts'
 import type { JobSettings } from '../airgap/jobs.ts'
 import type { PreloadEvent, PreloadRequest, PreloadResult } from '../airgap/preload.ts'
@@ -18,6 +20,7 @@ export interface AdminPorts {
   readonly upstreams: Upstreams
   readonly preloading: Preloading
   readonly checking: Checking
+  readonly importing: Importing
   readonly exporting: Exporting
 }
 
@@ -214,6 +217,23 @@ export interface UpstreamReport {
   readonly restsMs: number
   /** Requests that wait for a place. */
   readonly waiting: number
+}
+
+export type { ImportEvent, ImportRequest, ImportResult }
+
+export interface Importing {
+  /**
+   * Reads a plain tar of images to its end.
+   *
+   * @throws {AdminError} `ARCHIVE_REFUSED` or `NO_ROOM`: nothing of it is kept
+   * @throws the signal's reason
+   */
+  run(
+    body: AsyncIterable<Uint8Array>,
+    request: ImportRequest,
+    onEvent: (event: ImportEvent) => void,
+    signal: AbortSignal,
+  ): Promise<ImportResult>
 }
 
 export type { PreloadEvent, PreloadFailure, PreloadRequest, PreloadResult }

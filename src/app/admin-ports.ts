@@ -1,6 +1,7 @@
 import { AdminError } from '../admin/errors.ts'
 import type {
   AdminPorts,
+  Exporting,
   Pin,
   Pins,
   Preloading,
@@ -31,11 +32,12 @@ export interface AdminPortsParts {
   readonly upstreams: () => Upstreams
   readonly reloading: Reloading
   readonly airgap: Airgap
+  readonly exporting: Exporting
 }
 
 /** What the admin API asks for, in terms of the rooms that have it. */
 export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
-  const { store, upstreams, reloading, airgap } = parts
+  const { store, upstreams, reloading, airgap, exporting } = parts
   return {
     names: {
       find: (registry) => upstreams().find(registry)?.config.name,
@@ -49,6 +51,7 @@ export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
     upstreams: { list: () => upstreams().all.map(shownUpstream) },
     preloading: preloadingOf(airgap),
     checking: airgap.check,
+    exporting,
   }
 }
 

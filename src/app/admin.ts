@@ -5,6 +5,7 @@ import type { Probes } from '../api/probes.ts'
 import type { Logger } from '../log.ts'
 import { createAdminPorts } from './admin-ports.ts'
 import type { Airgap } from './airgap.ts'
+import { createExport } from './export.ts'
 import type { Reloading } from './reload.ts'
 import type { Site } from './site.ts'
 
@@ -22,7 +23,13 @@ export interface AdminParts {
 export function createAdminHandler(parts: AdminParts) {
   const { site, reloading, airgap, authority, probes, logger } = parts
   const { store, metrics, monotonic } = site
-  const ports = createAdminPorts({ store, upstreams: () => site.upstreams(), reloading, airgap })
+  const ports = createAdminPorts({
+    store,
+    upstreams: () => site.upstreams(),
+    reloading,
+    airgap,
+    exporting: createExport(site),
+  })
   const api = createAdminApi({ ports, authority, logger, monotonic })
   return createAdmin({ probes, metrics, api })
 }

@@ -92,9 +92,9 @@ async function obstacleOf(
 }
 
 /** Asks nobody. */
-async function offlineObstacleOf(
+export async function offlineObstacleOf(
   { store }: Site,
-  { name, upstream, place }: Image,
+  { name, upstream, place }: Pick<Image, 'name' | 'upstream' | 'place'>,
 ): Promise<string | undefined> {
   const { access, credentials, staleGrantMs } = upstream.config
   if (access === 'shared') return undefined

@@ -6,7 +6,7 @@ import { Planner } from '../airgap/bundle/plan.ts'
 import { Selection } from '../airgap/bundle/selection.ts'
 import { Surveyor } from '../airgap/survey.ts'
 import type { Tag } from '../oci/reference.ts'
-import type { SelectionRows } from '../store/catalog/selection.ts'
+import type { PlaceRow, SelectionRows, TagRow } from '../store/catalog/selection.ts'
 import type { Place } from '../store/ports.ts'
 import { matcherOf } from '../store/selection.ts'
 import type { Site } from './site.ts'
@@ -52,10 +52,12 @@ async function* tagsMatching(
   glob: string,
 ): AsyncGenerator<Place & { readonly tag: Tag }, void, undefined> {
   const matcher = matcherOf({ kind: 'pattern', glob })
-  for (const place of pages((after) => rows.pagePlaces(after?.id ?? 0, PAGE))) {
+  for (const place of pages<PlaceRow>((after) => rows.pagePlaces(after?.id ?? 0, PAGE))) {
     if (!matcher.isPlace(place)) continue
     const { id, upstream, repository } = place
-    for (const { tag, digest } of pages((after) => rows.pageTags(id, after?.tag ?? '', PAGE))) {
+    for (const { tag, digest } of pages<TagRow>((after) =>
+      rows.pageTags(id, after?.tag ?? '', PAGE),
+    )) {
       if (matcher.isTag(tag, digest)) yield { upstream, repository, tag }
     }
   }

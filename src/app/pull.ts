@@ -2,6 +2,7 @@ import type { WriteRoute } from '../api/passthrough.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/reference.ts'
 import { Blobs } from '../pull/blobs.ts'
 import { Epochs } from '../pull/epochs.ts'
 import { Lists } from '../pull/lists.ts'
@@ -28,6 +29,8 @@ export interface PullRoom {
   changing(target: Target): void
   /** It has gone through. */
   changed(target: Target, route: WriteRoute): Promise<void>
+  /** What is in the catalog of this place, and what the tag means, has come from elsewhere. */
+  brought(place: Place, tag: Tag | undefined, digest: Digest): Promise<void>
   /** These contents are no longer in the store. */
   removed(digests: readonly Digest[]): void
   /** Gives up what nobody waits for, and every download: what has arrived stays. */
@@ -88,6 +91,13 @@ export function createPull({ store, metrics, logger, patienceMs }: PullParts): P
     manifests,
     blobs,
     lists,
+    async brought(place, tag, digest) {
+      // What is being read or asked for is of before.
+      epochs.begin(place)
+      negatives.clear()
+      await lists.forget(place)
+      if (tag !== undefined) shelf.moved(place, tag, digest)
+    },
     removed: (digests) => shelf.drop(new Set(digests)),
     async stop() {
       await manifests.stop()

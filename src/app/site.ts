@@ -17,6 +17,8 @@ export type SiteOptions = Omit<AppOptions, 'source' | 'tlsLookMs'>
 
 /** A data directory at work: what is here, what is elsewhere, and pulls between them. No port. */
 export interface Site {
+  /** Of Larder. */
+  readonly version: string
   readonly metrics: Metrics
   readonly store: Store
   readonly pull: PullRoom
@@ -100,6 +102,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   }
   const parts = opened.move()
   return {
+    version: options.version,
     metrics,
     store,
     pull,

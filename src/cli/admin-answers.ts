@@ -8,12 +8,16 @@ import { ExitError } from './exit.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
+const EXIT_INTEGRITY = 4
 const EXIT_NOT_FOUND = 6
+const EXIT_NO_ROOM = 7
 
 const EXIT_CODES: Readonly<Record<string, number>> = {
   INVALID: EXIT_USAGE,
   INVALID_CONFIGURATION: EXIT_USAGE,
+  ARCHIVE_REFUSED: EXIT_INTEGRITY,
   NOT_FOUND: EXIT_NOT_FOUND,
+  NO_ROOM: EXIT_NO_ROOM,
 }
 
 const ADVICE: Readonly<Record<string, string>> = {

@@ -147,8 +147,8 @@ export const cron = textOf(CRON_EXPECTED).regex(CRON, CRON_EXPECTED).refine(isCr
 const JOB_EXPECTED =
   'expected a name of 1 to 128 characters, not manual, which is whose pins are made by hand'
 /** It owns pins: see `store/pin.ts`. */
-export const jobName = textOf(JOB_EXPECTED).regex(
-  /^(?!pattern:|manual$)\P{Cc}{1,128}$/u,
+export const jobName = textOf(JOB_EXPECTED).refine(
+  (text) => /^(?!pattern:|manual$)\P{Cc}{1,128}$/u.test(text),
   JOB_EXPECTED,
 )
 

@@ -58,6 +58,10 @@ function warnOfUpstream(config: Config, upstream: UpstreamConfig, warn: Warn): v
     if (/[.:]/.test(match) || match === 'localhost') continue
     warn(['match', index], `${match} has no dot and no port: it hides repositories ${match}/…`)
   }
+  // What says its registry with `?ns=`, or means the default one, needs no path.
+  if (!upstream.default && upstream.match.every((match) => match.includes(':'))) {
+    warn(['match'], 'no client can put a name with a port in a path: add a name without a port')
+  }
   warnOfTags(upstream.tags, warn)
 }
 

@@ -178,6 +178,12 @@ export class Shelf {
     }
   }
 
+  /** Others have written down what the tag means: what is remembered is of before. */
+  moved(place: Place, tag: Tag, digest: Digest): void {
+    this.#tags.delete(keyOf(place, tag))
+    this.#options.onMoved?.(place, tag, digest)
+  }
+
   /** One tag, or all of the place. The bytes stay. */
   async forgetTags(place: Place, tag: Tag | undefined): Promise<void> {
     const { catalog } = this.#options

@@ -121,6 +121,16 @@ export class FakePorts implements AdminPorts {
       return NOTHING_PRELOADED
     },
   }
+  readonly exporting: AdminPorts['exporting'] = {
+    preview: async (request) => {
+      this.calls.push(['plan of an export', request])
+      throw new Error('nothing is to be exported here')
+    },
+    stream: (request) => {
+      this.calls.push(['export', request])
+      throw new Error('nothing is to be exported here')
+    },
+  }
   readonly checking: AdminPorts['checking'] = {
     run: async (request) => {
       this.calls.push(['check', request])

@@ -231,6 +231,20 @@ test('a refresh that has no effect is a warning; one that is inherited is none',
   ])
 })
 
+test('names that all have a port are a warning: only the default upstream needs none without', async () => {
+  const { warnings } = await loadText(
+    [
+      'upstreams:',
+      '  - { name: a, url: "https://a.example:1", match: ["a.example:1", "b.example:1"] }',
+      '  - { name: b, url: "https://c.example:1", match: ["c.example:1", c.example] }',
+      '  - { name: c, url: "https://d.example:1", match: ["d.example:1"], default: true }',
+    ].join('\n'),
+  )
+  assert.deepEqual(warnings.map(formatProblem), [
+    'larder.yaml:2:44: upstreams.0.match: no client can put a name with a port in a path: add a name without a port',
+  ])
+})
+
 test('a warning of what stands under defaults is there once', async () => {
   const { warnings } = await loadText(
     'defaults: { tags: [{ match: v1, pullPolicy: Never, refresh: background }] }',

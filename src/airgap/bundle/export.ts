@@ -1,9 +1,9 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { BlobStore } from '../../store/ports.ts'
 import { BUNDLE_FILE, type Bundle, formatBundle } from './bundle.ts'
-import { blobName, formatIndex, formatLayout, INDEX_FILE, LAYOUT_FILE } from './layout.ts'
 import { ExportError } from './export-error.ts'
-import { type ExportPlan, type ExportRequest, type Planner } from './plan.ts'
+import { blobName, formatIndex, formatLayout, INDEX_FILE, LAYOUT_FILE } from './layout.ts'
+import type { ExportPlan, ExportRequest, Planner } from './plan.ts'
 import { type TarFile, tarSize, writeTar } from './tar-writing.ts'
 import { readVerified } from './verified-blob.ts'
 
@@ -132,5 +132,6 @@ function requireWhole({ bundle, incomplete }: ExportPlan, request: ExportRequest
     const more = incomplete.length === 1 ? '' : `, and ${incomplete.length - 1} more`
     throw new ExportError('CONFLICT', `not all of it is here: ${first.image}${more}`)
   }
-  if (bundle.images.length === 0) throw new ExportError('NOT_FOUND', 'nothing of what was asked for is here')
+  if (bundle.images.length === 0)
+    throw new ExportError('NOT_FOUND', 'nothing of what was asked for is here')
 }

@@ -206,6 +206,8 @@ class Run {
     }
     for (const { digest } of contentsOf(plan.whole)) this.#published.add(digest)
     if (pin && !dryRun) await this.#publisher.pin(plan)
+    const obstacle = dryRun ? undefined : await this.#publisher.obstacle(plan)
+    if (obstacle !== undefined) this.#warn(obstacle)
     const isKept = isUnchanged || reason !== undefined
     const state = isKept ? 'unchanged' : 'published'
     this.#ended({ image, digest: root.digest, state, reason })

@@ -17,18 +17,6 @@ export const NAME_ANNOTATION = 'io.containerd.image.name'
 export const REF_ANNOTATION = 'org.opencontainers.image.ref.name'
 
 /**
- * `ghcr.io/acme/app`, with or without a tag: where an image belongs that does not say so itself.
- *
- * @throws {RegistryError}
- */
-export function parseDefaultName(text: string): ImageName {
-  const { registry, repository, tag, digest } = parseImageReference(text)
-  if (digest !== undefined) throw new RegistryError('NAME_INVALID')
-  const hasTag = text.slice(text.lastIndexOf('/') + 1).includes(':')
-  return { registry, repository, tag: hasTag ? tag : undefined }
-}
-
-/**
  * What the annotations of a descriptor say of an image's name.
  *
  * @param fallback where it belongs if they do not say it

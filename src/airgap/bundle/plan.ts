@@ -229,5 +229,8 @@ function shown(platforms: Platforms): string {
 }
 
 function tooMany(count: number, what: string, most: number): ExportError {
-  return new ExportError('INVALID', `${count} ${what} are too many for one bundle, which has up to ${most}`)
+  return new ExportError(
+    'INVALID',
+    `${count} ${what} are too many for one bundle, which has up to ${most}`,
+  )
 }

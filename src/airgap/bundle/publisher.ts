@@ -4,7 +4,7 @@ import type { Reference, Tag } from '../../oci/reference.ts'
 import type { FailAt } from '../../store/failpoints.ts'
 import type { BroughtImage, Catalog, Place, TagRecord } from '../../store/ports.ts'
 import type { Upstream } from '../../upstream/routing.ts'
-import { type ResolveTarget, resolveTarget } from '../image.ts'
+import { type Image, type ResolveTarget, resolveTarget } from '../image.ts'
 import type { WalkDescriptor } from '../walk.ts'
 import type { Bundle } from './bundle.ts'
 import type { Candidate } from './candidates.ts'
@@ -24,8 +24,12 @@ export interface PublisherOptions {
   readonly catalog: Pick<Catalog, 'putImage' | 'getTag' | 'getMember' | 'getBlob'>
   readonly resolve: ResolveTarget
   /** It is in the catalog: what is remembered of the place elsewhere is of before. */
-  readonly onPublished: (place: Place, tag: Tag | undefined, digest: Digest) => void
+  readonly onPublished: (place: Place, tag: Tag | undefined, digest: Digest) => Promise<void>
   readonly pin: (place: Place, reference: Reference) => Promise<void>
+  /** Why nobody could read it here, although all of it is. */
+  readonly obstacle: (
+    image: Pick<Image, 'name' | 'upstream' | 'place'>,
+  ) => Promise<string | undefined>
   /**
    * When a registry that has said nothing would have to have said it, for the tag to be asked for
    * where there is somebody to ask, and served where there is not; epoch milliseconds.
@@ -114,7 +118,7 @@ export class Publisher {
     }
     await catalog.putImage(place, image, now())
     failAt?.('import.published')
-    onPublished(place, image.tag?.tag, digest)
+    await onPublished(place, image.tag?.tag, digest)
     if (!isOlder) return undefined
     return `the tag here is newer, and stays: it was checked at ${iso(known.checkedAt)}`
   }
@@ -124,6 +128,10 @@ export class Publisher {
     const reference: Reference =
       tag === undefined ? { kind: 'digest', digest } : { kind: 'tag', tag }
     return this.#options.pin(place, reference)
+  }
+
+  obstacle({ candidate, upstream, place }: PlannedImage): Promise<string | undefined> {
+    return this.#options.obstacle({ name: candidate.text, upstream, place })
   }
 
   #targetOf(registry: string, repository: string) {

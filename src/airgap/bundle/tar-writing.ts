@@ -62,7 +62,7 @@ async function add(archive: Pack, { name, size, content }: TarFile): Promise<voi
     if (archive.destroyed) return
     if (!entry.write(piece)) await drained(entry)
   }
-  entry.end()
+  entry.end(undefined)
   await ended
 }
 
