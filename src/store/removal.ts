@@ -39,7 +39,7 @@ export interface RemovalOptions {
 }
 
 /** What is deleted before everything else gets its turn. */
-const SLICE = 3200
+const SLICE = 32
 
 const NOTHING: Removed = {
   tags: 0,

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 
 /** How long a slice of a long work may keep everything else waiting. */
-const SLICE_MS = 5000
+const SLICE_MS = 5
 
 /** Lets everything else have its turn in a work that would otherwise hold it up. */
 export class Slices {
