@@ -54,5 +54,6 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
 # under way finish, and an init would bring a package into the image. Where one is wanted for what
 # others start in the container, `docker run --init` brings it.
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["node", "/app/dist/main.js"]
+# What dies young is collected in smaller steps: an idle process is a seventh smaller.
+ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/dist/main.js"]
 CMD ["serve"]
