@@ -65,18 +65,28 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
   }
   const airgap = createAirgap({ site, logger, readSources: options.readSources })
   const schedule = createSchedule({ site, airgap, logger, clock: options.clock })
+  let origins = options.origins ?? new Map()
   const apply = createTakeover({
     site,
     registry: api,
     openDoor,
     isStopping: () => draining,
-    onTaken: () => {
+    onTaken: (loaded) => {
+      origins = loaded.origins
       void tellOfToken()
       schedule.take(current().preload)
     },
   })
   const reloading = followConfig({ source, current, apply, logger, metrics })
-  const handler = createAdminHandler({ site, reloading, airgap, authority, probes, logger })
+  const handler = createAdminHandler({
+    site,
+    reloading,
+    origins: () => origins,
+    airgap,
+    authority,
+    probes,
+    logger,
+  })
   const { registry, admin } = createListeners(site, options, api.handler, handler)
   warnOfFewDescriptors(logger)
   site.tend()
@@ -140,5 +150,6 @@ function createListeners(
     handler: forOperators,
     onTlsError,
   })
+  metrics.instance.follow('server', () => registry.certificateExpiresAt)
   return { registry, admin }
 }

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import {
@@ -67,6 +68,7 @@ export class Listener {
   readonly #limits: ListenerLimits
   readonly #answering = new WeakMap<Duplex, ServerResponse>()
   #tlsTimer: NodeJS.Timeout | undefined
+  #certificateExpiresAt: number | undefined
 
   constructor(options: ListenerOptions) {
     this.#options = options
@@ -74,10 +76,12 @@ export class Listener {
     const { tls } = options
     const settings = settingsOf(this.#limits)
     const handler: RequestListener = (request, response) => this.#answer(request, response)
+    const material = tls === undefined ? undefined : readTls(tls)
     this.#server =
-      tls === undefined
+      material === undefined
         ? createHttpServer(settings, handler)
-        : createHttpsServer({ ...settings, ...readTls(tls) }, handler)
+        : createHttpsServer({ ...settings, ...material }, handler)
+    this.#certificateExpiresAt = material && expiryOf(material.cert)
     this.#server.timeout = this.#limits.stalledMs
     this.#server.on('timeout', (socket) => this.#quiet(socket))
     // What is not HTTP never reaches a handler, and is told so all the same.
@@ -100,6 +104,11 @@ export class Listener {
     const { address, port, family } = this.#server.address() as AddressInfo
     const scheme = this.#options.tls === undefined ? 'http' : 'https'
     return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  }
+
+  /** When the certificate that it shows expires, epoch milliseconds; `undefined`: it shows none. */
+  get certificateExpiresAt(): number | undefined {
+    return this.#certificateExpiresAt
   }
 
   /**
@@ -167,7 +176,9 @@ export class Listener {
       try {
         const now = stampOf(files)
         if (now === seen || !('setSecureContext' in this.#server)) return
-        this.#server.setSecureContext(readTls(files))
+        const material = readTls(files)
+        this.#server.setSecureContext(material)
+        this.#certificateExpiresAt = expiryOf(material.cert)
         seen = now
       } catch (error) {
         this.#options.onTlsError(error)
@@ -213,6 +224,11 @@ function readTls({ certFile, keyFile, clientCaFile }: TlsFiles) {
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
   } as const
+}
+
+/** Of the first in the file, which is the server's own. */
+function expiryOf(pem: Buffer): number {
+  return new X509Certificate(pem).validToDate.getTime()
 }
 
 function stampOf({ certFile, keyFile, clientCaFile }: TlsFiles): string {

@@ -41,7 +41,7 @@ const FREE = new Set(['app', 'main', 'cli'])
 const HOMES: Readonly<Record<string, readonly string[]>> = {
   'better-sqlite3': ['store'],
   'http-proxy': ['api/passthrough.ts'],
-  'prom-client': ['metrics.ts'],
+  'prom-client': ['metrics/'],
   express: ['api/server.ts', 'admin'],
   helmet: ['admin'],
   undici: ['upstream'],

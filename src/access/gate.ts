@@ -4,6 +4,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { isOutage, toRegistryError } from '../pull/failures.ts'
 import { TagPolicies } from '../pull/freshness.ts'
 import { keyPrefix, type Outcome } from '../pull/pull.ts'
+import type { Restoration } from '../pull/restoration.ts'
 import type { Catalog, Place } from '../store/ports.ts'
 import { UpstreamError } from '../upstream/errors.ts'
 import type { CallerIdentity, Identity } from '../upstream/ports.ts'
@@ -27,6 +28,7 @@ const MAX_UNTOUCHED = 10_000
 
 export interface GateOptions {
   readonly catalog: Pick<Catalog, 'getPublicAt' | 'putPublicAt' | 'hasPlace'>
+  readonly restoration: Restoration
   /** Milliseconds that a jump of the wall clock does not move. */
   readonly monotonic: () => number
   /** Epoch milliseconds. */
@@ -113,10 +115,14 @@ export class Gate {
    * is here now has been fetched since, under the access that is configured now.
    */
   async #isUntouched(place: Place): Promise<boolean> {
-    const { catalog, monotonic } = this.#options
+    const { catalog, restoration, monotonic } = this.#options
     const key = keyPrefix(place)
     if (monotonic() < (this.#untouched.get(key) ?? Number.NEGATIVE_INFINITY)) return true
-    if ((await catalog.hasPlace(place)) || this.#verdicts.knows(place, ANONYMOUS)) return false
+    const isKnown = await restoration.ask(
+      () => catalog.hasPlace(place),
+      (isThere) => !isThere,
+    )
+    if (isKnown || this.#verdicts.knows(place, ANONYMOUS)) return false
     this.#untouched.set(key, monotonic() + GRANT_MS)
     return true
   }
@@ -180,7 +186,8 @@ export class Gate {
   async #isPublic(upstream: Upstream, place: Place, asked: Asked): Promise<Verdict> {
     const fresh = this.#verdicts.fresh(place, ANONYMOUS)
     if (fresh !== undefined) return fresh
-    const wasShown = (await this.#options.catalog.getPublicAt(place)) !== undefined
+    const { catalog, restoration } = this.#options
+    const wasShown = (await restoration.ask(() => catalog.getPublicAt(place))) !== undefined
     if (wasShown && this.#isNeverAsked(upstream, place, asked)) return 'granted'
     const question = () => this.#askIfPublic(upstream, place, asked)
     const verdict = this.#verdicts.ask(place, ANONYMOUS, question).catch((error: unknown) => {

@@ -3,10 +3,14 @@ import type { RequestHandler } from 'express'
 import type { Logger } from '../log.ts'
 import type { Admission } from './authority.ts'
 import { checkEndpoint } from './check.ts'
+import { configurationEndpoint } from './configuration.ts'
 import type { Endpoint } from './endpoint.ts'
 import { exportEndpoints } from './export.ts'
 import { gcEndpoint } from './gc.ts'
+import { imageEndpoints } from './images.ts'
 import { importEndpoint } from './import.ts'
+import { openApiEndpoint } from './openapi.ts'
+import { overviewEndpoint } from './overview.ts'
 import { pinsEndpoint } from './pins.ts'
 import type { AdminPorts } from './ports.ts'
 import { preloadEndpoint } from './preload.ts'
@@ -30,7 +34,11 @@ export function createAdminApi(options: AdminApiOptions): RequestHandler {
   return createRouter(endpointsOf(options), options)
 }
 
-function endpointsOf({ ports, monotonic }: AdminApiOptions): readonly Endpoint[] {
+/** All that the API has, with the document that describes it. */
+export function endpointsOf({
+  ports,
+  monotonic,
+}: Pick<AdminApiOptions, 'ports' | 'monotonic'>): readonly Endpoint[] {
   const {
     names,
     reloading,
@@ -43,8 +51,14 @@ function endpointsOf({ ports, monotonic }: AdminApiOptions): readonly Endpoint[]
     checking,
     importing,
     exporting,
+    images,
+    overview,
+    configuration,
   } = ports
-  return [
+  const endpoints = [
+    overviewEndpoint(overview),
+    ...imageEndpoints(images, names),
+    configurationEndpoint(configuration),
     reloadEndpoint(reloading),
     pinsEndpoint(pins, names),
     purgeEndpoint(removal, names),
@@ -57,4 +71,5 @@ function endpointsOf({ ports, monotonic }: AdminApiOptions): readonly Endpoint[]
     storageEndpoint(storage),
     upstreamsEndpoint(upstreams),
   ]
+  return [...endpoints, openApiEndpoint(endpoints)]
 }

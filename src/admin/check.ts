@@ -24,6 +24,7 @@ export function checkEndpoint({ checking, monotonic }: CheckEndpointOptions): En
     path: '/check',
     post: {
       action: 'check',
+      input: CHECK,
       maxBodyBytes: MAX_LIST_BYTES,
       prepare(input) {
         const { images, platforms, referrers, hash } = parseInput(CHECK, input)

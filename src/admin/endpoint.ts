@@ -1,18 +1,31 @@
 import type { Response } from 'express'
+import type { z } from 'zod'
 
 /** One path of the API and what it does. What a method throws is answered in one place. */
 export interface Endpoint {
-  /** Below `/api/v1`. */
+  /** Below `/api/v1`; `*name` at its end is any number of segments. */
   readonly path: string
-  readonly read?: () => Promise<object>
+  /** What the query of {@link read} may say; absent: it says nothing. */
+  readonly query?: z.ZodType
+  /** @throws {AdminError} */
+  readonly read?: (asked: Asked) => Promise<object>
   readonly post?: Change | Upload
   readonly delete?: Change
+}
+
+/** What a GET says. */
+export interface Asked {
+  readonly query: unknown
+  /** What `*name` of the path stands for, decoded; empty where there is none. */
+  readonly name: string
 }
 
 /** What is asked for in JSON. */
 export interface Change {
   /** Its name in the audit log: fixed words. */
   readonly action: string
+  /** What `prepare` takes. */
+  readonly input: z.ZodType
   readonly body?: 'json'
   /** Of what is sent; default 64 KiB. */
   readonly maxBodyBytes?: number
@@ -38,6 +51,8 @@ export interface Upload {
   readonly body: 'stream'
   /** The only `Content-Type` that is taken, in lower case; none that a form of a page could have. */
   readonly mediaType: string
+  /** What `prepare` takes. */
+  readonly input: z.ZodType
   /**
    * Reads the query, before anything of the body.
    *

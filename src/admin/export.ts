@@ -35,6 +35,7 @@ export function exportEndpoints(exporting: Exporting): readonly Endpoint[] {
     run: (request: ExportRequest, response: Response) => Promise<Outcome>,
   ): Change => ({
     action,
+    input: EXPORT,
     maxBodyBytes: MAX_BODY_BYTES,
     prepare(input) {
       const request = toRequest(input)

@@ -36,6 +36,9 @@ function toAdminError(error: unknown): AdminError {
     return new AdminError('TOO_LARGE', { message, cause: error })
   }
   if (status === 415) return new AdminError('UNSUPPORTED_MEDIA_TYPE', { cause: error })
+  if (error instanceof URIError) {
+    return new AdminError('INVALID', { message: 'the path cannot be decoded', cause: error })
+  }
   if (typeof status === 'number' && status >= 400 && status < 500) {
     return new AdminError('INVALID', { message: 'the body is not JSON', cause: error })
   }

@@ -15,6 +15,7 @@ export function gcEndpoint(removal: Pick<Removal, 'gc'>): Endpoint {
     path: '/gc',
     post: {
       action: 'gc',
+      input: GC,
       prepare(input) {
         const { dryRun, olderThan } = parseInput(GC, input)
         const options = { dryRun, olderThanMs: olderThan }

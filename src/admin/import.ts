@@ -38,6 +38,7 @@ export function importEndpoint({ importing, monotonic }: ImportEndpointOptions):
     path: '/import',
     post: {
       action: 'import',
+      input: IMPORT,
       body: 'stream',
       mediaType: TAR_TYPE,
       prepare(query) {

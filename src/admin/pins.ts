@@ -26,6 +26,7 @@ export function pinsEndpoint(pins: Pins, names: Names): Endpoint {
     read: async () => ({ pins: await pins.list() }),
     post: {
       action: 'pin',
+      input: PIN,
       prepare(input) {
         const { references, pattern, follow, expires } = parseInput(PIN, input)
         requireOne({ references, pattern }, ['references', 'pattern'])
@@ -40,6 +41,7 @@ export function pinsEndpoint(pins: Pins, names: Names): Endpoint {
     },
     delete: {
       action: 'unpin',
+      input: UNPIN,
       prepare(input) {
         const { reference, pattern } = parseInput(UNPIN, input)
         requireOne({ reference, pattern }, ['reference', 'pattern'])

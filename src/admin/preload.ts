@@ -49,6 +49,7 @@ export interface PreloadEndpointOptions {
 export function preloadEndpoint(options: PreloadEndpointOptions): Endpoint {
   const post: Change = {
     action: 'preload',
+    input: PRELOAD,
     maxBodyBytes: MAX_LIST_BYTES,
     prepare: (input) => prepare(parseInput(PRELOAD, input), options),
   }

@@ -28,6 +28,7 @@ export function purgeEndpoint(removal: Pick<Removal, 'purge'>, names: Names): En
     path: '/purge',
     post: {
       action: 'purge',
+      input: PURGE,
       prepare(input) {
         const { dryRun, force, ...by } = parseInput(PURGE, input)
         requireOne(by, SELECTORS)
@@ -84,12 +85,12 @@ const NOTHING: Removed = {
   manifests: 0,
   blobs: 0,
   bytes: 0,
-  kept: { pinned: 0, inUse: 0 },
+  kept: { pinned: 0, inUse: 0, listed: 0 },
   items: [],
 }
 
 function isNothing({ tags, manifests, blobs, kept }: Removed): boolean {
-  return tags + manifests + blobs + kept.pinned + kept.inUse === 0
+  return tags + manifests + blobs + kept.pinned + kept.inUse + kept.listed === 0
 }
 
 function sum(one: Removed, other: Removed): Removed {
@@ -101,6 +102,7 @@ function sum(one: Removed, other: Removed): Removed {
     kept: {
       pinned: one.kept.pinned + other.kept.pinned,
       inUse: one.kept.inUse + other.kept.inUse,
+      listed: one.kept.listed + other.kept.listed,
     },
     items: [...one.items, ...other.items],
   }

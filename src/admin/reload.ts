@@ -5,14 +5,17 @@ import { AdminError } from './errors.ts'
 import { parseInput } from './input.ts'
 import type { Reloading } from './ports.ts'
 
+const RELOAD = z.strictObject({})
+
 /** `POST /reload`: the configuration is read again, and taken over as a whole or not at all. */
 export function reloadEndpoint(reloading: Reloading): Endpoint {
   return {
     path: '/reload',
     post: {
       action: 'reload',
+      input: RELOAD,
       prepare(input) {
-        parseInput(z.strictObject({}), input)
+        parseInput(RELOAD, input)
         return { parameters: {}, run: () => reload(reloading) }
       },
     },

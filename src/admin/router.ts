@@ -40,7 +40,7 @@ function mount(router: Router, endpoint: Endpoint, authority: Admission, audit: 
   if (read !== undefined) {
     route.get(async (request, response) => {
       authority.admitReader(request)
-      response.json(await read())
+      response.json(await read({ query: { ...request.query }, name: nameOf(request) }))
     })
   }
   for (const [method, change] of [['post', post] as const, ['delete', remove] as const]) {
@@ -139,6 +139,12 @@ function rethrow(error: unknown, request: Request): never {
   const isCut = request.destroyed && !request.complete
   if (!isCut || error instanceof AdminError) throw error
   throw new AdminError('INVALID', { message: 'the body ended before its end', cause: error })
+}
+
+/** Slashes of a name may be written as they are, or encoded. */
+function nameOf({ params }: Request): string {
+  const name: unknown = params['name']
+  return Array.isArray(name) ? name.join('/') : ''
 }
 
 function peerOf({ socket }: Request): string {

@@ -20,6 +20,7 @@ export class VerifyEndpoint implements Endpoint {
   readonly path = '/verify'
   readonly post = {
     action: 'verify',
+    input: VERIFY,
     prepare: (input: unknown) => {
       const { repair } = parseInput(VERIFY, input)
       return { parameters: { repair }, run: (response: Response) => this.#run(repair, response) }

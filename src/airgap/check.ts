@@ -43,6 +43,8 @@ export interface CheckOptions {
   readonly resolve: ResolveTarget
   /** Why nobody could read the image without a network, though all of it is here. */
   readonly obstacle: (image: Image) => Promise<string | undefined>
+  /** Until it settles it is not known what is here. */
+  readonly ready: Promise<unknown>
   /** Whether stored bytes are right; what is wrong is put aside. */
   readonly hash: (digest: Digest, signal: AbortSignal) => Promise<boolean>
 }
@@ -60,6 +62,7 @@ export class Check {
     onImage: (checked: CheckedImage) => void,
     signal: AbortSignal,
   ): Promise<CheckResult> {
+    await this.#options.ready.catch(() => undefined)
     const sums = new Sums()
     for (const text of request.images) {
       signal.throwIfAborted()

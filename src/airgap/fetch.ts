@@ -15,7 +15,7 @@ export class Fetch {
   readonly #image: Image
   readonly #pull: Pull
   readonly #before: Survey
-  /** Manifests whose files have to be written again. */
+  /** Manifests whose files are not here, or not right. */
   readonly #lost: ReadonlySet<Digest>
   readonly #failures: unknown[] = []
   /** Bytes of all that was reached. */
@@ -67,8 +67,11 @@ export class Fetch {
     const { manifests } = this.#options
     try {
       const pulled = await this.#patiently(async () => {
-        if (this.#lost.has(digest)) await manifests.restore(this.#pull, digest)
-        return manifests.get(this.#pull, { kind: 'digest', digest })
+        const got = await manifests.get(this.#pull, { kind: 'digest', digest })
+        // It is in memory, and its file is not what it was.
+        const isLost = got.outcome.result === 'hit' && this.#lost.has(digest)
+        if (isLost) await manifests.restore(this.#pull, digest)
+        return got
       })
       const { bytes, mediaType, outcome } = pulled
       this.#count(digest, bytes.length, isNew || outcome.result !== 'hit')

@@ -61,6 +61,10 @@ export interface PreloadOptions
   extends Omit<PreloadImageOptions, 'run'>,
     Omit<PatienceOptions, 'waitMs'> {
   readonly resolve: ResolveTarget
+  /** Until it settles it is not known what is here. */
+  readonly ready: Promise<unknown>
+  /** Told of each that is no dry run. What it gives back is told of its end, once. */
+  readonly onBegan?: () => (result?: PreloadResult) => void
 }
 
 /** Images looked at at a time. What they need is fetched in one line for all of them. */
@@ -87,12 +91,20 @@ export class Preload {
     onEvent: OnEvent,
     signal: AbortSignal,
   ): Promise<PreloadResult> {
-    const { elapsed } = this.#options
+    const { elapsed, ready } = this.#options
+    await ready.catch(() => undefined)
     const { images, failed } = this.#resolveAll(request.images)
     const progress = new Progress(images.length + failed.length, elapsed)
     const run = new PreloadRun(this.#options, request, progress, onEvent, signal)
     for (const one of failed) run.end(one)
-    return await run.run(images)
+    const onEnded = request.dryRun ? undefined : this.#options.onBegan?.()
+    let result: PreloadResult | undefined
+    try {
+      result = await run.run(images)
+      return result
+    } finally {
+      onEnded?.(result)
+    }
   }
 
   /** What is the same, however it is written, is one. */
@@ -183,7 +195,9 @@ class PreloadRun {
     this.#signal.throwIfAborted()
     this.#onEvent({ kind: 'image', image: name, state: 'fetching' })
     await this.#attempt(name, async () => {
-      const { isUnchanged, ...done } = await this.#one.run(image)
+      // A reload may have come since: its upstream may be another now, or none.
+      const current = resolveImage(name, this.#options.resolve)
+      const { isUnchanged, ...done } = await this.#one.run(current)
       this.end({ image: name, state: isUnchanged ? 'unchanged' : 'done', ...done })
     })
   }

@@ -35,6 +35,8 @@ export class Schedule<Job extends Scheduled> {
   readonly #options: ScheduleOptions<Job>
   readonly #stop = new AbortController()
   #tended = new Map<string, Tended<Job>>()
+  /** Those of jobs that are no more, too, while a run of theirs goes on. */
+  readonly #unended = new Set<Promise<void>>()
 
   constructor(options: ScheduleOptions<Job>) {
     this.#options = options
@@ -57,14 +59,17 @@ export class Schedule<Job extends Scheduled> {
   /** Resolves when nothing is run any more: what is under way is ended. */
   async close(): Promise<void> {
     this.#stop.abort()
-    await Promise.all([...this.#tended.values()].map(({ ended }) => ended))
+    await Promise.all(this.#unended)
   }
 
   #begin(job: Job, before: Promise<void> | undefined): Tended<Job> {
     const retire = new AbortController()
-    const ended = this.#tend(job, retire.signal, before).catch((error: unknown) => {
-      if (!this.#stop.signal.aborted && !retire.signal.aborted) this.#options.onError(error)
-    })
+    const ended = this.#tend(job, retire.signal, before)
+      .catch((error: unknown) => {
+        if (!this.#stop.signal.aborted && !retire.signal.aborted) this.#options.onError(error)
+      })
+      .finally(() => this.#unended.delete(ended))
+    this.#unended.add(ended)
     return { job, retire, ended }
   }
 

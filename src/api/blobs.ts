@@ -133,11 +133,14 @@ async function sendParts(
   response.setHeader('Content-Length', length)
   response.writeHead(206)
   for (const [index, part] of parts.entries()) {
-    response.write(heads[index])
+    const head = heads[index] as Buffer
+    response.write(head)
+    exchange.served(source, head.length)
     const pieces = index === 0 ? first : content.read(part, signal)
     const count = (bytes: number) => exchange.served(source, bytes)
     if (!(await writeBody(response, pieces, count))) return
   }
+  exchange.served(source, tail.length)
   response.end(tail)
 }
 

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
 import type { Logger } from '../log.ts'
-import type { ByteSource, Metrics, PullResult, PullType } from '../metrics.ts'
+import type { ByteSource, PullResult, PullType } from '../metrics/pulls.ts'
+import type { Metrics } from '../metrics.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { RememberedError } from '../pull/negatives.ts'
 import type { Outcome } from '../pull/pull.ts'
@@ -31,6 +32,7 @@ export class Exchange {
   #reference: string | undefined
   #outcome: Outcome | undefined
   #onPulled: ((outcome: Outcome) => void) | undefined
+  #stopWaiting: (() => void) | undefined
   #result: PullResult | undefined
   #bytes = 0
   #firstByteAt: number | undefined
@@ -53,7 +55,7 @@ export class Exchange {
 
   handledBy(handler: Handler): void {
     this.#handler = handler
-    this.#options.metrics.httpStarted(handler)
+    this.#options.metrics.http.started(handler)
   }
 
   aimedAt(target: Target, reference: string | undefined): void {
@@ -70,6 +72,7 @@ export class Exchange {
     this.#outcome = outcome
     this.#result = result
     this.#onPulled?.(outcome)
+    if (result === 'coalesced') this.#waits()
     this.response.setHeader('Cache-Status', cacheStatusOf(outcome))
     if (ageSeconds !== undefined) this.#isOfAge(ageSeconds, result)
     if (warning !== undefined) {
@@ -85,7 +88,14 @@ export class Exchange {
     this.response.setHeader('Age', seconds)
     const upstream = this.#target?.upstream.config.name
     if (upstream === undefined || this.#handler !== 'manifest') return
-    this.#options.metrics.tagAge(upstream, result, seconds)
+    this.#options.metrics.pulls.tagAge(upstream, result, seconds)
+  }
+
+  /** Until the answer has ended, which it may have before it was known where it comes from. */
+  #waits(): void {
+    const upstream = this.#target?.upstream.config.name
+    if (upstream === undefined || this.response.closed) return
+    this.#stopWaiting ??= this.#options.metrics.pulls.waits(upstream)
   }
 
   /** Who wants to be told as soon as it is known how the answer comes about. */
@@ -99,7 +109,7 @@ export class Exchange {
     this.#bytes += bytes
     const upstream = this.#target?.upstream.config.name
     if (upstream === undefined || !isPull(this.#handler)) return
-    this.#options.metrics.served(upstream, this.#handler, source, bytes)
+    this.#options.metrics.pulls.served(upstream, this.#handler, source, bytes)
   }
 
   failed(error: unknown): void {
@@ -123,17 +133,24 @@ export class Exchange {
 
   #finish(): void {
     const { metrics } = this.#options
+    this.#stopWaiting?.()
     const seconds = (performance.now() - this.#startedAt) / 1000
-    const { statusCode } = this.response
+    const { headersSent, statusCode } = this.response
     const method = knownMethod(this.request.method)
-    if (this.#handler === 'other') metrics.httpStarted(this.#handler)
-    metrics.httpFinished(this.#handler, method, statusCode, seconds, this.#bytes)
+    if (this.#handler === 'other') metrics.http.started(this.#handler)
+    metrics.http.finished({
+      handler: this.#handler,
+      method,
+      status: headersSent ? statusCode : undefined,
+      seconds,
+      bytes: this.#bytes,
+    })
     const upstream = this.#target?.upstream.config.name
     if (upstream !== undefined && isPull(this.#handler)) {
       const result = this.#result ?? 'error'
-      metrics.pull(upstream, this.#handler, result)
+      metrics.pulls.ended(upstream, this.#handler, result)
       if (this.#firstByteAt !== undefined) {
-        metrics.firstByte(this.#handler, result, (this.#firstByteAt - this.#startedAt) / 1000)
+        metrics.http.firstByte(this.#handler, result, (this.#firstByteAt - this.#startedAt) / 1000)
       }
     }
     this.#log(method, seconds)

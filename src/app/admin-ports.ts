@@ -1,7 +1,11 @@
 import { AdminError } from '../admin/errors.ts'
 import type {
   AdminPorts,
+  Configuration,
   Exporting,
+  Images,
+  Importing,
+  Overview,
   Pin,
   Pins,
   Preloading,
@@ -33,11 +37,15 @@ export interface AdminPortsParts {
   readonly reloading: Reloading
   readonly airgap: Airgap
   readonly exporting: Exporting
+  readonly importing: Importing
+  readonly images: Images
+  readonly overview: Overview
+  readonly configuration: Configuration
 }
 
 /** What the admin API asks for, in terms of the rooms that have it. */
 export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
-  const { store, upstreams, reloading, airgap, exporting } = parts
+  const { store, upstreams, reloading, airgap, ...made } = parts
   return {
     names: {
       find: (registry) => upstreams().find(registry)?.config.name,
@@ -51,7 +59,7 @@ export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
     upstreams: { list: () => upstreams().all.map(shownUpstream) },
     preloading: preloadingOf(airgap),
     checking: airgap.check,
-    exporting,
+    ...made,
   }
 }
 

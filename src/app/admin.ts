@@ -2,16 +2,24 @@ import { createAdminApi } from '../admin/api.ts'
 import type { Admission } from '../admin/authority.ts'
 import { createAdmin } from '../admin/server.ts'
 import type { Probes } from '../api/probes.ts'
+import type { Config } from '../config/config.ts'
+import { renderConfig } from '../config/print.ts'
 import type { Logger } from '../log.ts'
 import { createAdminPorts } from './admin-ports.ts'
 import type { Airgap } from './airgap.ts'
 import { createExport } from './export.ts'
+import { createImages } from './images.ts'
+import { createImporting } from './importing.ts'
+import type { Origins } from './options.ts'
+import { createOverview } from './overview.ts'
 import type { Reloading } from './reload.ts'
 import type { Site } from './site.ts'
 
 export interface AdminParts {
   readonly site: Site
   readonly reloading: Reloading
+  /** Where each value of the configuration in effect comes from, by its dotted path. */
+  readonly origins: () => Origins
   readonly airgap: Airgap
   /** Who may read and change by it. */
   readonly authority: Admission
@@ -21,7 +29,7 @@ export interface AdminParts {
 
 /** What operators and their tools talk to. */
 export function createAdminHandler(parts: AdminParts) {
-  const { site, reloading, airgap, authority, probes, logger } = parts
+  const { site, reloading, origins, airgap, authority, probes, logger } = parts
   const { store, metrics, monotonic } = site
   const ports = createAdminPorts({
     store,
@@ -29,7 +37,15 @@ export function createAdminHandler(parts: AdminParts) {
     reloading,
     airgap,
     exporting: createExport(site),
+    importing: createImporting(site),
+    images: createImages(store),
+    overview: createOverview(site),
+    configuration: { read: () => configurationOf(site.config(), origins()) },
   })
   const api = createAdminApi({ ports, authority, logger, monotonic })
   return createAdmin({ probes, metrics, api })
+}
+
+function configurationOf(config: Config, origins: Origins) {
+  return { config: renderConfig(config), origins: Object.fromEntries(origins) }
 }

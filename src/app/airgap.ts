@@ -35,6 +35,7 @@ export function createAirgap({ site, logger, readSources }: AirgapParts): Airgap
   const surveyor = new Surveyor({ catalog, blobs: store.files })
   const preload = new Preload({
     ...pull,
+    ready: store.ready,
     surveyor,
     resolve,
     obstacle: (image) => obstacleOf(site, image),
@@ -42,11 +43,13 @@ export function createAirgap({ site, logger, readSources }: AirgapParts): Airgap
     pin: (image, pin) => pinned(site, image, pin),
     hasRoomFor: (bytes) => kept.admission.mayFit(bytes),
     hold: (digest) => kept.leases.hold(digest),
+    onBegan: () => metrics.preload.began(),
     elapsed: site.monotonic,
     sleep: pause,
     random: Math.random,
   })
   const check = new Check({
+    ready: store.ready,
     surveyor,
     resolve,
     obstacle: (image) => offlineObstacleOf(site, image),
@@ -59,7 +62,7 @@ export function createAirgap({ site, logger, readSources }: AirgapParts): Airgap
     resolve,
     unpinOthers: (owner, names) => unpinOthers(site, owner, names),
     logger,
-    onEnded: (job, ended) => metrics.preloadJob(job, ended),
+    onEnded: (job, ended) => metrics.preload.jobEnded(job, ended),
     elapsed: site.monotonic,
   })
   return { preload, check, jobs }
@@ -91,7 +94,7 @@ async function obstacleOf(
   }
 }
 
-/** Asks nobody. */
+/** Why nobody could read the image here without a network, though all of it is here. Asks nobody. */
 export async function offlineObstacleOf(
   { store }: Site,
   { name, upstream, place }: Pick<Image, 'name' | 'upstream' | 'place'>,

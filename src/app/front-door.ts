@@ -22,6 +22,6 @@ export async function openFrontDoor(
     config: auth,
     htpasswd,
     monotonic,
-    onFailure: (kind) => metrics.authFailure(kind),
+    onFailure: (kind) => metrics.http.authFailure(kind),
   })
 }

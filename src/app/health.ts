@@ -54,7 +54,8 @@ const BEGAN: Readonly<Record<Trouble, string>> = {
   inodes: 'the disk has no inodes left: pulls pass through uncached; delete files on it',
   read_only:
     'the disk is read-only: pulls pass through uncached; see the kernel log, then remount it',
-  denied: 'no permission to write: pulls pass through uncached; check the owner of storage.path',
+  denied:
+    'no permission: what it concerns passes through uncached; check the owner of storage.path and of all in it',
   io: 'the disk fails: pulls pass through uncached; see the kernel log, it may have to be replaced',
   descriptors:
     'no file descriptors left: some pulls pass through or fail; raise the limit (ulimit -n)',
@@ -65,7 +66,8 @@ export async function openHealth(parts: HealthParts): Promise<Health> {
   const { path, logger, metrics, elapsed } = parts
   const ballast = await Ballast.open({ path, measure })
   // The database makes files of its own when it is opened.
-  if ((await measure(path)).free < HEADROOM_BYTES) ballast.release()
+  const isFull = (await measure(path)).free < HEADROOM_BYTES
+  if (isFull || spaceOf(path)?.freeInodes === 0) ballast.release()
   let trialParts: TrialParts | undefined
   const state = new StoreHealth({
     async attempt(trial) {
@@ -144,6 +146,7 @@ async function attempt(
   }
   // A content that will never fit is not waited for: whoever pulls others has his cache.
   if (isRefusedByDisk || quietMs > MISSED_MS) return
+  if (sides.has('reading')) throw new Error('a content could not be read')
   if (!(await admission.mayFit(wantedBytes))) throw new Error('no room')
 }
 
@@ -155,20 +158,20 @@ function createComplaint(
   return (operation, error) => {
     if (error instanceof ContentMismatchError) {
       const { what, expected, actual } = error
-      metrics.integrity(what)
+      metrics.store.integrity(what)
       logger.warn({ operation, expected, actual }, 'damaged on disk: put aside, fetched again')
       return
     }
     logger.debug({ operation, reason: reasonOf(error) }, 'not stored')
     if (error instanceof StoreRestingError) {
-      if (CONTENTS.has(operation)) metrics.notStored('resting')
+      if (CONTENTS.has(operation)) metrics.store.notStored('resting')
       return
     }
     if (error instanceof NoRoomError) {
-      metrics.notStored(error.why)
+      metrics.store.notStored(error.why)
       // Of the others the store itself has nothing the matter.
       if (error.why !== 'no_room' && error.why !== 'no_inodes') return
-    } else metrics.storeError(operation)
+    } else metrics.store.error(operation)
     state.failed(operation, error)
   }
 }

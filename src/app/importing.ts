@@ -5,7 +5,6 @@ import { Import } from '../airgap/bundle/import.ts'
 import type { Tag } from '../oci/reference.ts'
 import { TagPolicies } from '../pull/freshness.ts'
 import { codeOf, isRefusedWrite, NoRoomError, StoreRestingError } from '../store/errors.ts'
-import type { FailAt } from '../store/failpoints.ts'
 import type { Place } from '../store/ports.ts'
 import { OfflineRegistry } from '../upstream/offline.ts'
 import type { Upstream } from '../upstream/routing.ts'
@@ -14,7 +13,7 @@ import { reasonOf } from './reason.ts'
 import type { Site } from './site.ts'
 
 /** Archives of images into the store of a site, and before its nodes. */
-export function createImporting(site: Site, failAt: FailAt | undefined): Importing {
+export function createImporting(site: Site): Importing {
   const { store, pull } = site
   const { catalog, kept, pins, clock } = store
   const policies = new TagPolicies()
@@ -39,7 +38,7 @@ export function createImporting(site: Site, failAt: FailAt | undefined): Importi
     unconfirmedAt: (upstream, place, tag) =>
       clock.now() - freshMs(policies, upstream, place, tag) - 1,
     now: () => clock.now(),
-    failAt,
+    failAt: site.failAt,
   })
   return {
     async run(body, request, onEvent, signal) {

@@ -10,6 +10,7 @@ import type { ChunkCache } from '../store/chunks.ts'
 import { Damage } from '../store/damage.ts'
 import type { FailAt } from '../store/failpoints.ts'
 import type { Leases } from '../store/leases.ts'
+import type { Pins } from '../store/pins.ts'
 import { type Refetch, Repair } from '../store/repair.ts'
 import { Scrub } from '../store/scrub.ts'
 import { Sendings } from '../store/sending.ts'
@@ -25,6 +26,7 @@ export interface IntegrityParts {
   readonly catalog: SqliteCatalog
   readonly chunks: ChunkCache
   readonly leases: Leases
+  readonly pins: Pick<Pins, 'lost'>
   /** Settles when the catalog agrees with the files. */
   readonly ready: Promise<unknown>
   readonly clock: Clock
@@ -56,7 +58,7 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
   const recorder = new CheckRecorder({
     catalog,
     flushIntervalMs: CHECK_FLUSH_MS,
-    onVerified: () => metrics.integrity('ok'),
+    onVerified: () => metrics.store.integrity('ok'),
     onError,
     now,
   })
@@ -67,7 +69,7 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
     sendings,
     events: {
       damaged(digest, fault) {
-        metrics.integrity(fault)
+        metrics.store.integrity(fault)
         const what = fault === 'missing' ? 'missing on disk' : 'damaged on disk: put aside'
         logger.warn({ digest, fault }, `${what}, fetched again when wanted`)
       },
@@ -89,7 +91,7 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
   const refetch: Refetch = (source, digest, signal) => fetcher(source, digest, signal)
   const repair = new Repair({ blobs: files, catalog, refetch, onError })
   const common = { catalog, checker, recorder, ready }
-  const verification = new Verification({ ...common, blobs: files, repair })
+  const verification = new Verification({ ...common, blobs: files, pins: parts.pins, repair })
   let scrub: Scrub | undefined
   return {
     shelves,

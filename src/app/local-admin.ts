@@ -39,6 +39,7 @@ export async function openLocalAdmin(options: SiteOptions): Promise<LocalAdmin> 
   const handler = createAdminHandler({
     site,
     reloading: NOT_RELOADING,
+    origins: () => options.origins ?? new Map(),
     airgap: createAirgap({ site, logger, readSources: options.readSources }),
     authority: OWNER,
     probes: new Probes([]),

@@ -1,6 +1,7 @@
 import type { ReadSources } from '../airgap/jobs.ts'
 import type { Config } from '../config/config.ts'
 import type { LoadedConfig } from '../config/load.ts'
+import type { Origin } from '../config/origins.ts'
 import type { FileStamp } from '../config/stamp.ts'
 import type { RootLogger } from '../log.ts'
 import type { FailAt } from '../store/failpoints.ts'
@@ -8,8 +9,13 @@ import type { Clock } from '../upstream/clock.ts'
 import type { ProgramSettings } from '../upstream/credentials/sources.ts'
 import type { ProxyEnvironment } from '../upstream/proxy-rules.ts'
 
+/** By the dotted path of a value. */
+export type Origins = ReadonlyMap<string, Origin>
+
 export interface AppOptions {
   readonly config: Config
+  /** Where each value of it comes from; absent: that is not known. */
+  readonly origins?: Origins
   /** Where a reload takes the configuration from. */
   readonly source: ConfigSource
   readonly logger: RootLogger

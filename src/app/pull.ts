@@ -8,6 +8,7 @@ import { Epochs } from '../pull/epochs.ts'
 import { Lists } from '../pull/lists.ts'
 import { Manifests } from '../pull/manifests.ts'
 import { Negatives } from '../pull/negatives.ts'
+import type { Restoration } from '../pull/restoration.ts'
 import { Shelf } from '../pull/shelf.ts'
 import type { Place } from '../store/ports.ts'
 import type { Target } from '../upstream/routing.ts'
@@ -15,6 +16,7 @@ import type { Store } from './store.ts'
 
 export interface PullParts {
   readonly store: Store
+  readonly restoration: Restoration
   readonly metrics: Metrics
   readonly logger: Logger
   readonly patienceMs: number | undefined
@@ -33,13 +35,21 @@ export interface PullRoom {
   brought(place: Place, tag: Tag | undefined, digest: Digest): Promise<void>
   /** These contents are no longer in the store. */
   removed(digests: readonly Digest[]): void
+  /** The place no longer has them, though their bytes may stay. */
+  purged(place: Place, references: readonly (Tag | Digest)[]): void
   /** Gives up what nobody waits for, and every download: what has arrived stays. */
   stop(): Promise<void>
   /** These upstreams are configured otherwise than before: what was refused may be allowed now. */
   reconfigured(upstreams: readonly string[]): void
 }
 
-export function createPull({ store, metrics, logger, patienceMs }: PullParts): PullRoom {
+export function createPull({
+  store,
+  restoration,
+  metrics,
+  logger,
+  patienceMs,
+}: PullParts): PullRoom {
   const now = () => store.clock.now()
   const elapsed = () => store.clock.elapsed()
   const { shelves, catalog, pins, usage, storeFailed } = store
@@ -50,6 +60,7 @@ export function createPull({ store, metrics, logger, patienceMs }: PullParts): P
     blobs: files,
     catalog,
     epochs,
+    restoration,
     onStoreFailed: storeFailed,
     onMoved(place, tag, digest) {
       pins.moved(place, tag, digest).catch((error: unknown) => storeFailed('pin', error))
@@ -60,7 +71,9 @@ export function createPull({ store, metrics, logger, patienceMs }: PullParts): P
     shelf,
     negatives,
     epochs,
-    onFetched: (upstream, bytes, reason) => metrics.fetched(upstream, 'manifest', reason, bytes),
+    onFetched(upstream, bytes, reason) {
+      metrics.pulls.fetched(upstream, 'manifest', reason, bytes)
+    },
     logger,
     onUsed: (digest) => usage.used(digest),
     now,
@@ -71,22 +84,31 @@ export function createPull({ store, metrics, logger, patienceMs }: PullParts): P
     catalog,
     negatives,
     epochs,
+    restoration,
     logger,
     events: {
       used: (digest) => usage.used(digest),
-      fetched: (upstream, bytes, reason) => metrics.fetched(upstream, 'blob', reason, bytes),
-      resumed: (upstream) => metrics.resume(upstream),
+      fetched: (upstream, bytes, reason) => metrics.pulls.fetched(upstream, 'blob', reason, bytes),
+      downloaded: (upstream, bytes, ms) => metrics.upstreams.downloaded(upstream, bytes, ms / 1000),
+      resumed: (upstream) => metrics.upstreams.resume(upstream),
       mismatched: (upstream, what) => {
-        metrics.error({ upstream, reason: `${what}_mismatch` })
+        metrics.upstreams.error({ upstream, reason: `${what}_mismatch` })
       },
-      broken: (upstream, reason) => metrics.error({ upstream, reason }),
+      broken: (upstream, reason) => metrics.upstreams.error({ upstream, reason }),
       storeFailed,
     },
     now,
     elapsed,
     patienceMs,
   })
-  const lists = new Lists({ catalog, negatives, epochs, onStoreFailed: storeFailed, now })
+  const lists = new Lists({
+    catalog,
+    negatives,
+    epochs,
+    onStoreFailed: storeFailed,
+    onFetched: (upstream, type, bytes) => metrics.pulls.fetched(upstream, type, 'pull', bytes),
+    now,
+  })
   return {
     manifests,
     blobs,
@@ -99,6 +121,7 @@ export function createPull({ store, metrics, logger, patienceMs }: PullParts): P
       if (tag !== undefined) shelf.moved(place, tag, digest)
     },
     removed: (digests) => shelf.drop(new Set(digests)),
+    purged: (place, references) => shelf.dropAt(place, references),
     async stop() {
       await manifests.stop()
       await blobs.stop()

@@ -27,7 +27,7 @@ export function followConfig({ source, current, apply, logger, metrics }: Reload
   const onResult = (result: ReloadResult) => {
     // Nothing is wrong with a configuration that comes too late.
     if (isClosed) return
-    metrics.reloaded(result.ok)
+    metrics.instance.reloaded(result.ok)
     if (!result.ok) {
       const { message } = result
       logger.error({ problems: message.split('\n') }, 'the configuration from before stays in use')

@@ -35,7 +35,7 @@ export function createSchedule({ site, airgap, logger, clock }: ScheduleParts): 
   return {
     take(jobs) {
       const taken = jobs.map(({ name }) => name)
-      site.metrics.forgetPreloadJobs(names.filter((name) => !taken.includes(name)))
+      site.metrics.preload.forgetJobs(names.filter((name) => !taken.includes(name)))
       names = taken
       schedule.take(jobs)
     },

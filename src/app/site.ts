@@ -1,6 +1,8 @@
 import { Gate } from '../access/gate.ts'
 import type { Config } from '../config/config.ts'
 import { Metrics } from '../metrics.ts'
+import { Restoration } from '../pull/restoration.ts'
+import type { FailAt } from '../store/failpoints.ts'
 import { acquireLock } from '../store/lock.ts'
 import type { Clock } from '../upstream/clock.ts'
 import type { Prepared } from '../upstream/fleet.ts'
@@ -19,6 +21,8 @@ export type SiteOptions = Omit<AppOptions, 'source' | 'tlsLookMs'>
 export interface Site {
   /** Of Larder. */
   readonly version: string
+  /** For tests of crashes. */
+  readonly failAt: FailAt | undefined
   readonly metrics: Metrics
   readonly store: Store
   readonly pull: PullRoom
@@ -62,6 +66,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     metrics,
     clock,
     onRemoved: (digests) => room?.removed(digests),
+    onPurged: (place, references) => room?.purged(place, references),
     failAt,
   })
   opened.defer(() => store.close())
@@ -70,7 +75,8 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   const first = fleet.prepare(config)
   first.commit()
   let upstreams = first.routes
-  const pull = createPull({ store, metrics, logger, patienceMs })
+  const restoration = new Restoration(store.pins.settled)
+  const pull = createPull({ store, restoration, metrics, logger, patienceMs })
   room = pull
   opened.defer(() => pull.stop())
   metrics.readFrom({
@@ -85,9 +91,10 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   store.integrity.fetchWith(createRefetch(() => upstreams, pull))
   const gate = new Gate({
     catalog: store.catalog,
+    restoration,
     monotonic,
     now: () => store.clock.now(),
-    onFailure: (kind) => metrics.authFailure(kind),
+    onFailure: (kind) => metrics.http.authFailure(kind),
   })
   const commit = (wanted: Config, prepared: Prepared) => {
     prepared.commit()
@@ -103,6 +110,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   const parts = opened.move()
   return {
     version: options.version,
+    failAt,
     metrics,
     store,
     pull,
@@ -116,7 +124,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     },
     tend() {
       store.kept.upkeep.start()
-      store.integrity.begin({ isBusy: () => metrics.isBusy })
+      store.integrity.begin({ isBusy: () => metrics.http.isBusy })
     },
     close: () => parts.disposeAsync(),
   }

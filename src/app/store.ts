@@ -1,15 +1,20 @@
-import { statfs } from 'node:fs/promises'
+import { stat, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../log.ts'
-import type { Metrics, StoreReadings } from '../metrics.ts'
+import type { StoreReadings } from '../metrics/store.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/reference.ts'
 import { ClockKeeper, SteadyClock } from '../steady-clock.ts'
 import { FileBlobs } from '../store/blobs.ts'
 import type { SqliteCatalog } from '../store/catalog.ts'
 import { ChunkCache } from '../store/chunks.ts'
 import type { FailAt } from '../store/failpoints.ts'
 import { Pins } from '../store/pins.ts'
+import type { Place } from '../store/ports.ts'
+import { timed } from '../store/query-times.ts'
 import { openCatalog } from '../store/rebuild.ts'
 import type { BlobShelves } from '../store/shelves.ts'
 import { UsageRecorder } from '../store/usage.ts'
@@ -31,6 +36,8 @@ export interface StoreParts {
   readonly clock: Clock
   /** Told what is no longer here. */
   readonly onRemoved: (digests: readonly Digest[]) => void
+  /** Told what a place no longer has, though its bytes may stay. */
+  readonly onPurged: (place: Place, references: readonly (Tag | Digest)[]) => void
   readonly failAt?: FailAt | undefined
 }
 
@@ -70,7 +77,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     clock = new SteadyClock({ system: parts.clock, last })
     return now
   }
-  const { catalog, rebuilt } = openCatalog({
+  const { catalog: untimed, rebuilt } = openCatalog({
     path,
     blobs: files,
     logger,
@@ -78,6 +85,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     assertWritable,
     ...failAt,
   })
+  const catalog = timed(untimed, (kind, seconds) => metrics.store.queried(kind, seconds))
   const keeper = new ClockKeeper({ clock, store: catalog, onError })
   const pins = await Pins.open({ path, catalog, blobs: files, logger, now, ...failAt })
   const chunks = new ChunkCache({ maxBytes: config().memory.chunkCacheBytes })
@@ -95,13 +103,15 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     settings: () => config().storage,
     protection: pins,
     events: {
-      evicted: (reason, contents, bytes) => metrics.evicted(reason, contents, bytes),
+      evicted: (reason, contents, bytes) => metrics.store.evicted(reason, contents, bytes),
       removed(digests) {
         for (const digest of digests) chunks.drop(digest)
         parts.onRemoved(digests)
       },
+      purged: parts.onPurged,
       storeFailed,
     },
+    onRun: (isWhole, ms) => metrics.store.collected(isWhole, ms / 1000),
     flushUses: () => usage.flush(),
     ready,
     now,
@@ -110,7 +120,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     assertWritable,
     ...failAt,
   })
-  const common = { files, catalog, chunks, leases: kept.leases, ready, clock, ...failAt }
+  const common = { files, catalog, chunks, pins, leases: kept.leases, ready, clock, ...failAt }
   const integrity = createIntegrity({ ...common, config, metrics, logger, storeFailed })
   const writeToDatabase = () => catalog.putClock(clock.now())
   health.begin({ admission: kept.admission, writeToDatabase })
@@ -165,6 +175,7 @@ async function readStore(
   const totals = await catalog.totals()
   const { bsize, blocks, bavail } = await statfs(path)
   await quota.refresh()
+  const database = join(path, 'larder.db')
   return {
     bytes: totals.blobBytes,
     blobs: totals.blobs,
@@ -174,6 +185,16 @@ async function readStore(
     filesystemBytes: bsize * blocks,
     availableBytes: bsize * bavail,
     partialBytes: quota.partialBytes,
+    databaseBytes: await sizeOf(database),
+    databaseLogBytes: await sizeOf(`${database}-wal`),
     oldestAccessAt: catalog.retention.oldestUse(),
   }
+}
+
+/** What is not there takes no room. */
+async function sizeOf(file: string): Promise<number> {
+  return stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  )
 }

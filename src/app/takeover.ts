@@ -12,7 +12,7 @@ export interface TakeoverParts {
   readonly openDoor: (wanted: Config) => Promise<FrontDoor>
   readonly isStopping: () => boolean
   /** Told when another configuration is in effect. */
-  readonly onTaken: () => void
+  readonly onTaken: (loaded: LoadedConfig) => void
 }
 
 /**
@@ -21,7 +21,8 @@ export interface TakeoverParts {
  */
 export function createTakeover(parts: TakeoverParts): (loaded: LoadedConfig) => Promise<void> {
   const { site, registry, openDoor, isStopping, onTaken } = parts
-  return async ({ config: wanted }) => {
+  return async (loaded) => {
+    const { config: wanted } = loaded
     const prepared = site.prepare(wanted)
     const isSameDoor = isDeepStrictEqual(wanted.auth, site.config().auth)
     let { frontDoor } = registry
@@ -35,6 +36,6 @@ export function createTakeover(parts: TakeoverParts): (loaded: LoadedConfig) => 
     // Nothing fails from here on, and nothing comes in between.
     prepared.commit()
     registry.reenter(frontDoor)
-    onTaken()
+    onTaken(loaded)
   }
 }

@@ -24,6 +24,8 @@ export interface UpkeepParts {
   readonly settings: () => StorageLimits
   readonly protection: Protection
   readonly events: StoreEvents
+  /** Told of each time that the store was put in order; in milliseconds. */
+  readonly onRun?: (isWhole: boolean, ms: number) => void
   readonly flushUses: () => Promise<void>
   /** Settles when the catalog agrees with the files and the pins are known. */
   readonly ready: Promise<unknown>
@@ -59,6 +61,7 @@ export interface KeptStore {
 export async function keepStore(parts: UpkeepParts): Promise<KeptStore> {
   const { path, files, catalog, settings, protection, events, flushUses, ready, now } = parts
   const { elapsed, onError, assertWritable } = parts
+  const runs = { elapsed, ...(parts.onRun === undefined ? {} : { onRun: parts.onRun }) }
   const { retention, selection } = catalog
   const rows = retention
   const failAt = parts.failAt === undefined ? {} : { failAt: parts.failAt }
@@ -73,9 +76,10 @@ export async function keepStore(parts: UpkeepParts): Promise<KeptStore> {
   const admission = new Admission({ quota, eviction, ready, onError, elapsed })
   const blobs = new CappedBlobs({ blobs: files, quota, admission, removal, leases, assertWritable })
   const leftovers = new Leftovers({ blobs: files, retention, selection, quota, leases, now })
-  const garbage = new Garbage({ ...common, retention, selection, leftovers, ready })
-  const purge = new Purge({ ...common, retention, selection, eviction })
-  const upkeep = new Upkeep({ eviction, admission, leftovers, settings, ready, now, onError })
+  const garbage = new Garbage({ ...common, ...runs, retention, selection, leftovers, ready })
+  const purge = new Purge({ ...common, retention, selection, eviction, events })
+  const tasks = { eviction, admission, leftovers }
+  const upkeep = new Upkeep({ ...tasks, ...runs, settings, ready, now, onError })
   const stop = async () => {
     await upkeep.stop()
     await admission.idle()

@@ -10,7 +10,7 @@ export function createFleet(options: SiteOptions, clock: Clock, metrics: Metrics
   const { logger, version, proxyEnvironment, programs } = options
   return new Fleet({
     logger,
-    observe: metrics,
+    observe: metrics.upstreams,
     clock,
     random: Math.random,
     sleep: async (delayMs: number, signal?: AbortSignal) => {

@@ -142,7 +142,8 @@ function toJson({ images, done }: Preloaded): object {
     fetchedBytes,
     error,
   }))
-  return { list, ...done }
+  const { images: counts, ...rest } = done
+  return { images: list, counts, ...rest }
 }
 
 function exitCodeOf(failed: readonly Failed[], isPartial: boolean): number {

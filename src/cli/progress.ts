@@ -35,7 +35,8 @@ export class Progress {
       const { columns, rows: height } = size?.() ?? { columns: 80, rows: 24 }
       const lines = [...fitting(rows, Math.max(0, height - 2)), last]
       const text = lines.map((line) => `\u001b[2K${line.slice(0, Math.max(1, columns - 1))}`)
-      stderr.write(`${this.#top()}${text.join('\n')}\u001b[J`)
+      const rest = this.#shown > lines.length ? '\u001b[J' : ''
+      stderr.write(`${this.#top()}${text.join('\n')}${rest}`)
       this.#shown = lines.length
     } else if (monotonic() - this.#saidAt >= LINE_MS) {
       this.#saidAt = monotonic()
@@ -45,7 +46,8 @@ export class Progress {
 
   /** Before anything else is written. */
   clear(): void {
-    if (this.#shown > 0) this.#options.stderr.write(`${this.#top()}\u001b[J`)
+    const rest = this.#shown > 1 ? '\u001b[J' : '\u001b[2K'
+    if (this.#shown > 0) this.#options.stderr.write(`${this.#top()}${rest}`)
     this.#shown = 0
   }
 

@@ -13,7 +13,7 @@ export interface RemovedAnswer {
   readonly blobs: number
   /** Bytes. */
   readonly bytes: number
-  readonly kept: { readonly pinned: number; readonly inUse: number }
+  readonly kept: { readonly pinned: number; readonly inUse: number; readonly listed: number }
   /** Of a purge: of what was named, what is not here. */
   readonly unknown?: readonly string[]
   /** Of a collection: what downloads and damage have left behind. */
@@ -51,6 +51,7 @@ export function describeRemoved(removed: RemovedAnswer, dryRun: boolean): string
   }
   if (kept.pinned > 0) parts.push(`${kept.pinned} kept as pinned`)
   if (kept.inUse > 0) parts.push(`${kept.inUse} kept as in use`)
+  if (kept.listed > 0) parts.push(`${kept.listed} kept as part of an image that stays`)
   return `${dryRun ? 'would free' : 'freed'} ${formatBytes(bytes)}: ${parts.join(', ')}`
 }
 
@@ -61,10 +62,14 @@ export function requireRemoved(
 ): void {
   const { tags, manifests, blobs, kept, unknown = [] } = removed
   const hasRemoved = tags + manifests + blobs > 0
-  const hasKept = kept.pinned + kept.inUse > 0
+  const hasKept = kept.pinned + kept.inUse + kept.listed > 0
   if (unknown.length > 0) throw new ExitError(hasRemoved || hasKept ? EXIT_PARTIAL : EXIT_NOT_FOUND)
   if (hasRemoved || !hasKept) return
   const unpin = canForce ? 'unpin it first, or say --force' : 'unpin it first'
+  if (kept.pinned + kept.inUse === 0) {
+    const message = 'nothing went: images that stay list all of it: purge those'
+    throw new ExitError(EXIT_PARTIAL, message)
+  }
   const advice = kept.pinned > 0 ? unpin : 'try again later'
   throw new ExitError(EXIT_PARTIAL, `nothing went: all of it is pinned or in use: ${advice}`)
 }

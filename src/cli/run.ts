@@ -29,6 +29,15 @@ const COMMANDS: readonly Entry[] = [
     name: 'upstreams',
     load: async ({ version, io }) => (await import('./upstreams.ts')).upstreamsCommand(version, io),
   },
+  { name: 'ls', load: async ({ io }) => (await import('./ls.ts')).lsCommand(io) },
+  {
+    name: 'inspect',
+    load: async ({ io }) => (await import('./inspect.ts')).inspectCommand(io),
+  },
+  {
+    name: 'stats',
+    load: async ({ io, terminal }) => (await import('./stats.ts')).statsCommand(io, terminal),
+  },
   { name: 'pin', load: async ({ io }) => (await import('./pin.ts')).pinCommand(io) },
   { name: 'unpin', load: async ({ io }) => (await import('./unpin.ts')).unpinCommand(io) },
   {
@@ -58,10 +67,25 @@ const COMMANDS: readonly Entry[] = [
     name: 'check',
     load: async ({ io, terminal }) => (await import('./check.ts')).checkCommand(io, terminal),
   },
+  {
+    name: 'import',
+    load: async ({ io, terminal }) => (await import('./import.ts')).importCommand(io, terminal),
+  },
+  {
+    name: 'export',
+    load: async ({ io, terminal }) => (await import('./export.ts')).exportCommand(io, terminal),
+  },
   { name: 'config', load: async ({ io }) => (await import('./config.ts')).configCommand(io) },
   {
     name: 'healthcheck',
-    load: async () => (await import('./healthcheck.ts')).healthcheckCommand(),
+    load: async ({ io }) => (await import('./healthcheck.ts')).healthcheckCommand(io),
+  },
+  {
+    name: 'completion',
+    load: async (given) =>
+      (await import('./completion.ts')).completionCommand(given.io, () =>
+        createProgram(COMMANDS, given),
+      ),
   },
   {
     name: 'version',
@@ -78,24 +102,28 @@ export async function run(
   io: Surroundings = processSurroundings(),
   terminal: Terminal = processTerminal(),
 ): Promise<number> {
-  const version = readVersion()
-  const program = new Command('larder')
-    .description('A pull-through cache for container images')
-    .version(version.larder)
-    .showHelpAfterError('(add --help for what can be said here)')
-    .exitOverride()
-    .configureOutput(outputTo(io))
+  const given = { version: readVersion(), io, terminal }
   const named = COMMANDS.filter(({ name }) => name === argv[2])
-  for (const { load } of named.length > 0 ? named : COMMANDS) {
-    program.addCommand(await load({ version, io, terminal }))
-  }
-  for (const command of program.commands) inherit(command, io)
+  const program = await createProgram(named.length > 0 ? named : COMMANDS, given)
   try {
     await program.parseAsync(argv)
     return 0
   } catch (error) {
     return report(error, io)
   }
+}
+
+async function createProgram(entries: readonly Entry[], given: Given): Promise<Command> {
+  const { version, io } = given
+  const program = new Command('larder')
+    .description('A pull-through cache for container images')
+    .version(version.larder)
+    .showHelpAfterError('(add --help for what can be said here)')
+    .exitOverride()
+    .configureOutput(outputTo(io))
+  for (const { load } of entries) program.addCommand(await load(given))
+  for (const command of program.commands) inherit(command, io)
+  return program
 }
 
 function inherit(command: Command, io: Surroundings): void {

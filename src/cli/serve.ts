@@ -44,6 +44,7 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
   for (const warning of loaded.warnings) logger.warn(formatProblem(warning))
   const options = {
     config,
+    origins: loaded.origins,
     logger,
     version: version.larder,
     proxyEnvironment: proxyEnvironment(env),

@@ -67,7 +67,7 @@ const preloadJob = z.strictObject({
     .describe('Files, directories and references that name images.'),
   schedule: v.cron.nullish().describe('A cron expression, in UTC; absent: only when asked.'),
   platforms: v.listOf(v.platform).nullish().describe("Absent: the upstream's platforms."),
-  pin: v.flag.nullish().describe('Keep it until it is unpinned; default false.'),
+  pin: v.flag.nullish().describe('Keep what the sources name, and follow its tags; default false.'),
 })
 
 export const CONFIG = z.strictObject({

@@ -1,4 +1,4 @@
-import type { ByteSource } from '../metrics.ts'
+import type { ByteSource } from '../metrics/pulls.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import type { BlobRecord, Place } from '../store/ports.ts'
@@ -10,6 +10,7 @@ import { HealingContent } from './healing.ts'
 import type { Negatives } from './negatives.ts'
 import { Passage } from './passage.ts'
 import { keyOf, keyPrefix, type Outcome, type Pull } from './pull.ts'
+import type { Restoration } from './restoration.ts'
 import { Standing } from './standing.ts'
 
 export interface PulledBlob {
@@ -20,6 +21,7 @@ export interface PulledBlob {
 
 export interface BlobsOptions extends FlightsOptions {
   readonly negatives: Negatives
+  readonly restoration: Restoration
   readonly events: BlobEvents
 }
 
@@ -46,10 +48,10 @@ export class Blobs {
   readonly #flights: Flights
 
   constructor(options: BlobsOptions) {
-    const { catalog, negatives, epochs, events } = options
+    const { catalog, negatives, epochs, restoration, events } = options
     this.#options = options
     const onStoreFailed = events.storeFailed
-    this.#standing = new Standing({ catalog, negatives, epochs, onStoreFailed })
+    this.#standing = new Standing({ catalog, negatives, epochs, restoration, onStoreFailed })
     this.#flights = new Flights(options)
   }
 

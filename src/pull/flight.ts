@@ -295,6 +295,8 @@ export class Flight implements Content {
     try {
       for await (const piece of body as AsyncIterable<Buffer>) {
         const isFastEnough = pace.took(piece.length)
+        // A registry that ignores ranges sends again what is here: it was fetched all the same.
+        this.#options.events.fetched(piece.length)
         const fresh = skip > 0 ? piece.subarray(skip) : piece
         skip = Math.max(0, skip - piece.length)
         if (fresh.length > 0) this.#take(fresh)
@@ -318,7 +320,6 @@ export class Flight implements Content {
     if (this.#size !== undefined && total > this.#size) {
       throw this.#wrongSize(`at least ${total}`)
     }
-    this.#options.events.fetched(bytes.length)
     this.#verifier.update(bytes)
     this.#window.append(bytes)
     this.#publish(total)

@@ -1,5 +1,5 @@
 import type { Logger } from '../log.ts'
-import type { FetchReason } from '../metrics.ts'
+import type { FetchReason } from '../metrics/pulls.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import type { BlobStore, Catalog, Ingest, Place } from '../store/ports.ts'
@@ -36,6 +36,8 @@ export interface FlightsOptions {
 
 export interface FlightsEvents {
   fetched(upstream: string, bytes: number, reason: FetchReason): void
+  /** All of it has come, is right, and is stored if it could be; `ms` since it was asked for. */
+  downloaded(upstream: string, bytes: number, ms: number): void
   resumed(upstream: string): void
   mismatched(upstream: string, what: 'digest' | 'size'): void
   broken(upstream: string, reason: string): void
@@ -110,6 +112,7 @@ export class Flights {
     const member = await catalog.getMember(place, digest, 'blob')
     const ingest = await this.#ingest(digest)
     const sizeHint = member === undefined || member.size < 0 ? undefined : member.size
+    const startedAt = elapsed()
     const flight = new Flight({
       digest,
       upstream: place.upstream,
@@ -133,7 +136,10 @@ export class Flights {
       },
     })
     flight.landed.then(
-      () => this.#land(flight, place, epoch),
+      () => {
+        events.downloaded(place.upstream, flight.size, elapsed() - startedAt)
+        return this.#land(flight, place, epoch)
+      },
       (error: unknown) => this.#crash(pull, digest, error),
     )
     return flight

@@ -1,3 +1,4 @@
+import type { PullType } from '../metrics/pulls.ts'
 import type { Descriptor } from '../oci/descriptor.ts'
 import type { Digest } from '../oci/digest.ts'
 import { parseManifest } from '../oci/manifest.ts'
@@ -25,6 +26,8 @@ export interface ListsOptions {
   readonly negatives: Negatives
   readonly epochs: Epochs
   readonly onStoreFailed: (operation: string, error: unknown) => void
+  /** Told of the bytes that come from a registry, of use or not. */
+  readonly onFetched: (upstream: string, type: PullType, bytes: number) => void
   /** Epoch milliseconds. */
   readonly now: () => number
 }
@@ -44,7 +47,7 @@ export class Lists {
   async tags(pull: Pull): Promise<PulledList<string>> {
     const { place, upstream } = pull
     const ask = async () => {
-      const tags = await upstream.registry.listTags(place.repository, pull)
+      const tags = await upstream.registry.listTags(place.repository, this.#counting(pull, 'tags'))
       return [...new Set(tags)].sort()
     }
     return this.#get<string>(pull, 'tags', '', ask, () => this.#options.catalog.listTags(place))
@@ -54,7 +57,8 @@ export class Lists {
   async referrers(pull: Pull, subject: Digest): Promise<PulledList<Descriptor>> {
     const ask = async () => {
       const { registry } = pull.upstream
-      const listed = await registry.listReferrers(pull.place.repository, subject, pull)
+      const options = this.#counting(pull, 'referrers')
+      const listed = await registry.listReferrers(pull.place.repository, subject, options)
       return listed ?? (await this.#referrersByTag(pull, subject))
     }
     const known = () => this.#knownReferrers(pull.place, subject)
@@ -120,6 +124,11 @@ export class Lists {
     return items.length > 0 ? items : undefined
   }
 
+  #counting(pull: Pull, type: Kind) {
+    const { upstream } = pull.place
+    return { ...pull, onBytes: (bytes: number) => this.#options.onFetched(upstream, type, bytes) }
+  }
+
   async #put(place: Place, kind: Kind, key: string, body: string): Promise<void> {
     try {
       const record = { body, checkedAt: this.#options.now() }
@@ -134,7 +143,8 @@ export class Lists {
     const reference = { kind: 'tag', tag: referrersTag(subject) } as const
     const { registry } = pull.upstream
     try {
-      const remote = await registry.getManifest(pull.place.repository, reference, pull)
+      const options = this.#counting(pull, 'referrers')
+      const remote = await registry.getManifest(pull.place.repository, reference, options)
       return parseManifest(remote.bytes, essence(remote.mediaType)).manifests
     } catch (error) {
       if (error instanceof UpstreamError && error.kind === 'unknown') return []

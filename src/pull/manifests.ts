@@ -1,5 +1,5 @@
 import type { Logger } from '../log.ts'
-import type { FetchReason } from '../metrics.ts'
+import type { FetchReason } from '../metrics/pulls.ts'
 import type { Digest } from '../oci/digest.ts'
 import { type Manifest, parseManifest } from '../oci/manifest.ts'
 import { essence } from '../oci/media-types.ts'
@@ -20,6 +20,7 @@ export interface ManifestsOptions {
   readonly shelf: Shelf
   readonly negatives: Negatives
   readonly epochs: Epochs
+  /** Told of the bytes that come from a registry, of use or not. */
   readonly onFetched: (upstream: string, bytes: number, reason: FetchReason) => void
   readonly onUsed: (digest: Digest) => void
   /** Told of a tag that could not be refreshed in the background; absent: nobody is. */
@@ -126,10 +127,11 @@ export class Manifests {
     // The bytes may be here from another repository: then the registry need only say that this one
     // has them too.
     const here = reference.kind === 'digest' ? await shelf.read(reference.digest) : undefined
-    if (here !== undefined) await registry.headManifest(place.repository, reference, pull)
-    const remote = here ?? (await registry.getManifest(place.repository, reference, pull))
     const { reason = 'pull' } = pull
-    if (here === undefined) onFetched(place.upstream, remote.bytes.length, reason)
+    const onBytes = (bytes: number) => onFetched(place.upstream, bytes, reason)
+    const options = { ...pull, onBytes }
+    if (here !== undefined) await registry.headManifest(place.repository, reference, options)
+    const remote = here ?? (await registry.getManifest(place.repository, reference, options))
     const manifest = parsed(place.upstream, remote)
     const tag = reference.kind === 'tag' ? reference.tag : undefined
     return shelf.keep(place, manifest, remote, tag, epoch)

@@ -1,4 +1,4 @@
-import type { FetchReason, PullResult } from '../metrics.ts'
+import type { FetchReason, PullResult } from '../metrics/pulls.ts'
 import type { Place } from '../store/ports.ts'
 import type { RequestOptions } from '../upstream/ports.ts'
 import type { Upstream } from '../upstream/routing.ts'

@@ -8,6 +8,7 @@ import type { BlobStore, Catalog, Place, TagRecord } from '../store/ports.ts'
 import type { Epochs } from './epochs.ts'
 import { isOutOfDescriptors } from './failures.ts'
 import { keyPrefix } from './pull.ts'
+import type { Restoration } from './restoration.ts'
 
 /** Manifests are small and asked for by every node of a rollout: they are served from memory. */
 const MEMORY_BYTES = 64 * 1024 * 1024
@@ -24,6 +25,7 @@ export interface ShelfOptions {
   readonly blobs: BlobStore
   readonly catalog: Catalog
   readonly epochs: Epochs
+  readonly restoration: Restoration
   readonly onStoreFailed: (operation: string, error: unknown) => void
   /** A tag that was known to mean something else, or nothing, means this. */
   readonly onMoved?: (place: Place, tag: Tag, digest: Digest) => void
@@ -50,7 +52,11 @@ export class Shelf {
     const remembered = this.#manifests.get(key)
     if (remembered !== undefined) return remembered
     const epoch = this.#options.epochs.of(place)
-    const member = await this.#options.catalog.getMember(place, digest, 'manifest')
+    const { catalog, restoration } = this.#options
+    const member = await restoration.ask(
+      () => catalog.getMember(place, digest, 'manifest'),
+      (answer) => answer?.isProven !== true,
+    )
     const stored = member?.isProven ? await this.read(digest) : undefined
     if (stored !== undefined && this.#isCurrent(place, epoch)) this.#manifests.set(key, stored)
     return stored
@@ -118,7 +124,8 @@ export class Shelf {
     const remembered = this.#tags.get(key)
     if (remembered !== undefined) return remembered
     const epoch = this.#options.epochs.of(place)
-    const record = await this.#options.catalog.getTag(place, tag)
+    const { catalog, restoration } = this.#options
+    const record = await restoration.ask(() => catalog.getTag(place, tag))
     if (record !== undefined && this.#isCurrent(place, epoch)) this.#tags.set(key, record)
     return record
   }
@@ -155,6 +162,15 @@ export class Shelf {
   drop(digests: ReadonlySet<Digest>): void {
     for (const memory of [this.#manifests, this.#tags]) {
       for (const [key, { digest }] of memory.entries()) if (digests.has(digest)) memory.delete(key)
+    }
+  }
+
+  /** The place has lost them, though the bytes may be there for others. */
+  dropAt(place: Place, references: readonly (Tag | Digest)[]): void {
+    for (const reference of references) {
+      const key = keyOf(place, reference)
+      this.#tags.delete(key)
+      this.#manifests.delete(key)
     }
   }
 

@@ -6,6 +6,7 @@ import { Coalescer } from './coalesce.ts'
 import type { Epochs } from './epochs.ts'
 import type { Negatives } from './negatives.ts'
 import { keyOf, type Pull } from './pull.ts'
+import type { Restoration } from './restoration.ts'
 
 /** A yes is remembered as long as a no: a storm of pods asks once. */
 const CONFIRMED_MS = 10_000
@@ -19,6 +20,7 @@ export interface StandingOptions {
   readonly catalog: Catalog
   readonly negatives: Negatives
   readonly epochs: Epochs
+  readonly restoration: Restoration
   readonly onStoreFailed: (operation: string, error: unknown) => void
 }
 
@@ -36,7 +38,11 @@ export class Standing {
   }
 
   get(place: Place, digest: Digest): Promise<Member | undefined> {
-    return this.#options.catalog.getMember(place, digest, 'blob')
+    const { catalog, restoration } = this.#options
+    return restoration.ask(
+      () => catalog.getMember(place, digest, 'blob'),
+      (member) => member?.isProven !== true,
+    )
   }
 
   /** Has the registry say, to this caller, that the repository has it. */

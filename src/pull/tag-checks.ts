@@ -1,5 +1,6 @@
 import type { TagRule } from '../config/config.ts'
 import type { Logger } from '../log.ts'
+import type { FetchReason } from '../metrics/pulls.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { TagRecord } from '../store/ports.ts'
@@ -29,6 +30,8 @@ export interface TagChecksOptions {
   readonly shelf: Shelf
   readonly negatives: Negatives
   readonly epochs: Epochs
+  /** Told of the bytes of a registry that gives no digest to a HEAD. */
+  readonly onFetched: (upstream: string, bytes: number, reason: FetchReason) => void
   readonly logger?: Pick<Logger, 'debug' | 'warn'>
   readonly now: () => number
   /** For a tag that has moved. */
@@ -105,6 +108,7 @@ export class TagChecks {
         pull.upstream.registry.headManifest(pull.place.repository, reference, {
           ...pull,
           hasCopy: true,
+          onBytes: (bytes) => this.#options.onFetched(pull.place.upstream, bytes, 'revalidate'),
         }),
       )
       const isSame = digest === known.digest

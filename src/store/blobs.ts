@@ -16,7 +16,7 @@ import { access, constants, lstat, open, readdir, rename, rm, stat, unlink } fro
 import { dirname, join } from 'node:path'
 
 import { type Algorithm, algorithmOf, type Digest, encodedOf, isDigest } from '../oci/digest.ts'
-import { codeOf, DataDirectoryError } from './errors.ts'
+import { codeOf, DataDirectoryError, DeniedFileError } from './errors.ts'
 import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import { makeDirectory, OpenFile, syncDirectory, writeFully } from './files.ts'
 import { FileIngest } from './ingest.ts'
@@ -73,6 +73,8 @@ export class FileBlobs implements BlobStore {
   readonly #now: () => number
   /** Damaged contents that the disk would neither move nor delete: they are not here all the same. */
   readonly #hidden = new Set<Digest>()
+  /** Contents that may not be read: they are not here until they may, or are stored anew. */
+  readonly #denied = new Set<Digest>()
   /** Directories being made: a second commit into one must not resolve before it is durable. */
   readonly #making = new Map<string, Promise<void>>()
 
@@ -111,7 +113,7 @@ export class FileBlobs implements BlobStore {
   }
 
   async stat(digest: Digest): Promise<number | undefined> {
-    if (this.#hidden.has(digest)) return undefined
+    if (this.#hidden.has(digest) || (await this.#isDenied(digest))) return undefined
     const stats = await present(stat(this.#pathOf(digest)))
     return stats?.isFile() ? stats.size : undefined
   }
@@ -119,7 +121,11 @@ export class FileBlobs implements BlobStore {
   async open(digest: Digest): Promise<OpenFile | undefined> {
     if (this.#hidden.has(digest)) return undefined
     const path = this.#pathOf(digest)
-    const handle = await present(open(path, 'r'))
+    const handle = await present(open(path, 'r')).catch((error: unknown) => {
+      if (!isDenial(error)) throw error
+      this.#denied.add(digest)
+      throw new DeniedFileError(path, error)
+    })
     if (handle === undefined) return undefined
     try {
       const { size } = await handle.stat()
@@ -243,6 +249,7 @@ export class FileBlobs implements BlobStore {
     await this.#makeFanOut(dirname(target))
     await rename(from, target)
     this.#hidden.delete(digest)
+    this.#denied.delete(digest)
     this.#failAt('commit.afterRename')
     await syncDirectory(dirname(target))
     this.#failAt('commit.afterDirectorySync')
@@ -253,6 +260,18 @@ export class FileBlobs implements BlobStore {
       this.#making.get(path) ?? makeDirectory(path).finally(() => this.#making.delete(path))
     this.#making.set(path, made)
     await made
+  }
+
+  /** Somebody may have put it right meanwhile. Only to open it tells for certain. */
+  async #isDenied(digest: Digest): Promise<boolean> {
+    if (!this.#denied.has(digest)) return false
+    try {
+      await (await open(this.#pathOf(digest), 'r')).close()
+    } catch (error) {
+      if (isDenial(error)) return true
+    }
+    this.#denied.delete(digest)
+    return false
   }
 
   #pathOf(digest: Digest): string {
@@ -271,6 +290,10 @@ async function listDirectory(
     .filter((name) => name.startsWith(prefix) && prefix.length === 2)
     .map((name) => `${algorithm}:${name}`)
     .filter(isDigest)
+}
+
+function isDenial(error: unknown): boolean {
+  return codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM'
 }
 
 /** `undefined` where there is no such file; every other failure stays one. */

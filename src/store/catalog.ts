@@ -5,6 +5,7 @@ import type { Child } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { BlobRows, type CheckKey, type StoredBlob } from './catalog/blobs.ts'
 import { ClockRow } from './catalog/clock.ts'
+import { ImageRows } from './catalog/images.ts'
 import { type ListKind, ListRows } from './catalog/lists.ts'
 import { ManifestRows } from './catalog/manifests.ts'
 import { type MemberPlace, MemberRows } from './catalog/members.ts'
@@ -71,6 +72,7 @@ export class SqliteCatalog implements Catalog {
   /** Read without a promise, as what is decided of a row and what is done to it must be one step. */
   readonly retention: RetentionRows
   readonly selection: SelectionRows
+  readonly images: ImageRows
   readonly #failAt: FailAt
   readonly #assertWritable: () => void
   readonly #transact: (work: () => void) => void
@@ -99,6 +101,7 @@ export class SqliteCatalog implements Catalog {
     this.pins = new PinRows(database)
     this.retention = new RetentionRows(database)
     this.selection = new SelectionRows(database)
+    this.images = new ImageRows(database)
     this.#transact = database.transaction((work: () => void) => work())
   }
 

@@ -29,8 +29,9 @@ export function openDatabase(path: string): OpenedDatabase {
   try {
     return open(path, 'normal')
   } catch (error) {
-    if (codeOf(error) !== 'SQLITE_IOERR_SHMSIZE') throw error
-    // A full disk has no room for the index beside the log. Nobody else opens it, so memory will do.
+    if (!/^SQLITE_(IOERR_SHMSIZE|CANTOPEN)/.test(codeOf(error) ?? '')) throw error
+    // A full disk has no room, or no inode, for the index beside the log. Nobody else opens it, so
+    // memory will do.
     return open(path, 'exclusive')
   }
 }

@@ -51,6 +51,17 @@ export class TruncatedFileError extends Error {
   }
 }
 
+/** A file that is there may not be read: its bytes may be right, and whoever owns it can tell. */
+export class DeniedFileError extends Error {
+  override readonly name = 'DeniedFileError'
+  readonly code: string | undefined
+
+  constructor(path: string, cause: unknown) {
+    super(`${path} may not be read: check its owner and mode`, { cause })
+    this.code = codeOf(cause)
+  }
+}
+
 /** `ENOENT` and the like; `undefined` of what is no system error. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined

@@ -1,6 +1,6 @@
 import type { RetentionRows, UseKey } from './catalog/retention.ts'
 import type { Leases } from './leases.ts'
-import { Plan, type Protection } from './plan.ts'
+import { type Kept, Plan, type Protection } from './plan.ts'
 import type { Quota } from './quota.ts'
 import { type EvictionReason, keptOnly, type Removal, type Removed, sum } from './removal.ts'
 import { Slices } from './slices.ts'
@@ -33,7 +33,7 @@ interface Walked {
   readonly plan: Plan
   /** Where to go on; `undefined`: there is nothing more. */
   readonly next: UseKey | undefined
-  readonly kept: Removed['kept']
+  readonly kept: Record<Kept, number>
 }
 
 /** What a long eviction plans before it is carried out, so that memory stays bounded. */

@@ -3,8 +3,8 @@ import type { CandidateRow, RetentionRows } from './catalog/retention.ts'
 import type { SelectionRows } from './catalog/selection.ts'
 import type { Leases } from './leases.ts'
 import type { Leftovers } from './leftovers.ts'
-import { Plan, type Protection } from './plan.ts'
-import { keptOnly, type Removal, type Removed, sum } from './removal.ts'
+import { type Kept, Plan, type Protection } from './plan.ts'
+import { keptOnly, type Removal, sum } from './removal.ts'
 import { Preview, type RemovalReport } from './removal-report.ts'
 import { Slices } from './slices.ts'
 import type { Turns } from './turns.ts'
@@ -23,6 +23,10 @@ export interface GarbageOptions {
   readonly ready: Promise<unknown>
   /** Epoch milliseconds. */
   readonly now: () => number
+  /** Milliseconds of a clock that never jumps. */
+  readonly elapsed: () => number
+  /** Told when it has removed what there was, or has failed; in milliseconds. */
+  readonly onRun?: (isWhole: boolean, ms: number) => void
 }
 
 export interface CollectOptions {
@@ -52,7 +56,20 @@ export class Garbage {
 
   async collect(options: CollectOptions = {}): Promise<GarbageReport> {
     await this.#options.ready
-    return this.#options.turns.take(() => this.#collect(options))
+    return this.#options.turns.take(() => this.#run(options))
+  }
+
+  async #run(options: CollectOptions): Promise<GarbageReport> {
+    const { elapsed, onRun } = this.#options
+    const startedAt = elapsed()
+    let isWhole = false
+    try {
+      const report = await this.#collect(options)
+      isWhole = true
+      return report
+    } finally {
+      if (options.dryRun !== true) onRun?.(isWhole, elapsed() - startedAt)
+    }
   }
 
   async #collect({ dryRun = false, unusedForMs = DAY_MS }: CollectOptions): Promise<GarbageReport> {
@@ -69,7 +86,7 @@ export class Garbage {
     return { ...report, files }
   }
 
-  async #plan(unusedForMs: number): Promise<{ plan: Plan; kept: Removed['kept'] }> {
+  async #plan(unusedForMs: number): Promise<{ plan: Plan; kept: Record<Kept, number> }> {
     const { retention: rows, leases, protection, removal, now, flushUses } = this.#options
     await flushUses()
     await removal.settleDebts()

@@ -72,7 +72,8 @@ async function standingOf(
   return { unproven: unproven.sort(), referrers: [...new Set(referrers)].sort() }
 }
 
-async function isProven(
+/** Whether the registry has given or confirmed it there, or it is what anyone can have. */
+export async function isProven(
   catalog: SqliteCatalog,
   place: Place,
   { digest, kind }: Pick<Child, 'digest' | 'kind'>,

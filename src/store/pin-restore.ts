@@ -5,7 +5,7 @@ import type { Child } from '../oci/manifest.ts'
 import type { FoundBlob, RestoredPin, SqliteCatalog } from './catalog.ts'
 import type { ReferencePin } from './pin.ts'
 import type { BlobStore } from './ports.ts'
-import { readManifest } from './reconcile.ts'
+import { isUnreadable, readManifest } from './reconcile.ts'
 
 /** Pins restored in one transaction. */
 const SLICE = 16
@@ -70,7 +70,7 @@ async function findOnDisk(
     const size = unproven.has(digest) ? undefined : await sizeOf(digest)
     const type = digest === pin.digest ? pin.mediaType : undefined
     const isManifest = kind === 'manifest' && size !== undefined
-    const manifest = isManifest ? await readManifest(blobs, digest, type) : undefined
+    const manifest = isManifest ? await readIfReadable(blobs, digest, type) : undefined
     if (size === undefined || (isManifest && manifest === undefined)) {
       listed.push(child)
       continue
@@ -81,6 +81,18 @@ async function findOnDisk(
     next.push(...manifest.children)
   }
   return { pin, members, listed, found }
+}
+
+/** One that cannot be read must not keep the others from being restored. */
+async function readIfReadable(
+  ...from: Parameters<typeof readManifest>
+): Promise<FoundBlob['manifest']> {
+  try {
+    return await readManifest(...from)
+  } catch (error) {
+    if (!isUnreadable(error)) throw error
+    return undefined
+  }
 }
 
 function manifestOf(digest: Digest): Child {

@@ -25,6 +25,7 @@ import {
 import { type Content, contentOf, placeOf } from './pin-content.ts'
 import { PinFiles } from './pin-files.ts'
 import { PinIndex } from './pin-index.ts'
+import { lostOf } from './pin-losses.ts'
 import { restorePins } from './pin-restore.ts'
 import { alignRows } from './pin-rows.ts'
 import { PinSurvey, type PinTotals } from './pin-survey.ts'
@@ -181,6 +182,13 @@ export class Pins {
   async completeness(): Promise<Completeness> {
     const { pinnedBytes: _, ...completeness } = await this.#survey.take()
     return completeness
+  }
+
+  /** What was here of what pins keep and is not any more, each content once. */
+  lost(): AsyncIterable<Digest> {
+    const all = this.#index.all().filter((pin) => pin.kind !== 'pattern')
+    const inForce = all.filter((pin) => !this.#index.isExpired(pin))
+    return lostOf(this.#options.catalog, inForce)
   }
 
   /** For metrics: of the last minute, or of now if nobody has asked yet. */

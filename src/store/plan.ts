@@ -72,11 +72,16 @@ export class Plan {
 
   /** Whether a manifest that is here, and stays, lists it. */
   isListed(digest: Digest): boolean {
-    let parent = this.#options.rows.nextParent(digest, '')
-    while (parent !== undefined && this.#gone.has(parent)) {
-      parent = this.#options.rows.nextParent(digest, parent)
+    return this.parentsOf(digest).next().done !== true
+  }
+
+  /** The manifests that are here, and stay, and list it. */
+  *parentsOf(digest: Digest): Generator<Digest, void, undefined> {
+    const { rows } = this.#options
+    let parent = rows.nextParent(digest, '')
+    for (; parent !== undefined; parent = rows.nextParent(digest, parent)) {
+      if (!this.#gone.has(parent)) yield parent
     }
-    return parent !== undefined
   }
 
   /** Whether it is listed in the rows, but no longer once this plan is carried out. */

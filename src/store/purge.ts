@@ -1,12 +1,11 @@
-import type { Digest } from '../oci/digest.ts'
-import type { Tag } from '../oci/reference.ts'
 import type { RetentionRows } from './catalog/retention.ts'
-import type { PlaceRow, SelectionRows, TagRow } from './catalog/selection.ts'
+import type { PlaceRow, SelectionRows } from './catalog/selection.ts'
+import { Claims, Listings, type Target } from './claims.ts'
 import { PinnedError } from './errors.ts'
 import type { Eviction } from './eviction.ts'
 import type { Leases } from './leases.ts'
-import { Plan, type Protection } from './plan.ts'
-import { keptOnly, type Removal, type Removed, sum } from './removal.ts'
+import { type Kept, Plan, type Protection } from './plan.ts'
+import { keptOnly, type Removal, type StoreEvents, sum } from './removal.ts'
 import { Preview, type RemovalReport } from './removal-report.ts'
 import { type Matcher, matcherOf, type NamedSelection, type Selection } from './selection.ts'
 import { Slices } from './slices.ts'
@@ -20,6 +19,7 @@ export interface PurgeOptions {
   readonly leases: Pick<Leases, 'has'>
   readonly protection: Protection
   readonly turns: Turns
+  readonly events: Pick<StoreEvents, 'purged'>
   /** Epoch milliseconds. */
   readonly now: () => number
 }
@@ -30,19 +30,13 @@ export interface PurgeWishes {
   readonly force?: boolean
 }
 
-/** A tag, or a content, of one place. */
-interface Target {
-  readonly place: PlaceRow
-  readonly digest: Digest
-  readonly tag: Tag | undefined
-}
-
 const UNPROTECTED: Protection = { isProtected: () => false }
 const PAGE = 256
 
 /**
- * Removes what an operator selects. A place loses what is selected; the bytes go unless another
- * tag, another repository or a manifest that stays has them too.
+ * Removes what an operator selects. A place loses what is selected, but for what an image lists that
+ * stays there; the bytes go unless another tag, another repository or a manifest that stays has them
+ * too.
  */
 export class Purge {
   readonly #options: PurgeOptions
@@ -107,7 +101,7 @@ export class Purge {
       gone: removal.owed,
     })
     const claims = new Claims(targets)
-    const kept = { pinned: 0, inUse: 0 }
+    const kept = { pinned: 0, inUse: 0, listed: 0 }
     const going: Target[] = []
     for (const target of targets) {
       const why = await this.#judge(target, claims, plan, protection)
@@ -116,7 +110,16 @@ export class Purge {
       else kept[why]++
       await slices.rest()
     }
-    if (!dryRun) return { removed: await this.#carryOut(going, plan, kept, protection), items: [] }
+    const listings = new Listings(going, plan, selection)
+    for (const { place, digest, tag } of going) {
+      if (tag === undefined && listings.has(place.id, digest)) kept.listed++
+      await slices.rest()
+    }
+    if (!dryRun) {
+      const tags = await this.#withdraw(going, listings)
+      const removed = sum(keptOnly(kept), await removal.run(plan.leaving, 'manual', protection))
+      return { removed: sum(removed, { ...keptOnly({}), tags }), items: [] }
+    }
     const preview = new Preview(kept)
     const tagged = going.filter(({ tag }) => tag !== undefined)
     for (const target of tagged) {
@@ -132,7 +135,7 @@ export class Purge {
     claims: Claims,
     plan: Plan,
     protection: Protection,
-  ): Promise<keyof Removed['kept'] | undefined> {
+  ): Promise<Kept | undefined> {
     if (protection.isProtected(digest)) return 'pinned'
     const row = this.#options.retention.blob(digest)
     const isClaimed = claims.isClaimedElsewhere(digest, this.#options.selection)
@@ -141,28 +144,27 @@ export class Purge {
     return 'kept' in verdict ? verdict.kept : undefined
   }
 
-  async #carryOut(
-    targets: readonly Target[],
-    plan: Plan,
-    kept: Removed['kept'],
-    protection: Protection,
-  ): Promise<Removed> {
-    const { retention, selection, removal } = this.#options
+  /** @returns how many tags have gone */
+  async #withdraw(targets: readonly Target[], listings: Listings): Promise<number> {
+    const { retention, selection, events } = this.#options
     const slices = new Slices()
     let tags = 0
     for (let at = 0; at < targets.length; at += PAGE) {
+      const page = targets.slice(at, at + PAGE)
       retention.transact(() => {
-        for (const { place, digest, tag } of targets.slice(at, at + PAGE)) {
+        for (const { place, digest, tag } of page) {
           if (tag !== undefined && selection.deleteTag(place.id, tag)) tags++
           // By another of its tags the place has it still.
           const isTagged = selection.tagsOf(digest).some((one) => one.repositoryId === place.id)
-          if (!isTagged) selection.deleteMember(place.id, digest)
+          if (isTagged || listings.has(place.id, digest)) continue
+          selection.deleteMember(place.id, digest)
         }
       })
+      // What stays after all is remembered again.
+      for (const { place, digest, tag = digest } of page) events.purged(place, [tag, digest])
       await slices.end()
     }
-    const removed = await removal.run(plan.leaving, 'manual', protection)
-    return sum(sum(keptOnly(kept), removed), { ...keptOnly({ pinned: 0, inUse: 0 }), tags })
+    return tags
   }
 
   async #targets(wanted: NamedSelection, slices: Slices): Promise<readonly Target[]> {
@@ -199,27 +201,6 @@ export class Purge {
       await slices.rest()
     }
   }
-}
-
-/** What would keep a content that is selected: whatever is not selected with it. */
-class Claims {
-  readonly #tags: ReadonlySet<string>
-  readonly #places: ReadonlySet<number>
-
-  constructor(targets: readonly Target[]) {
-    this.#places = new Set(targets.map(({ place }) => place.id))
-    this.#tags = new Set(targets.map(({ place, tag }) => keyOf(place.id, tag)))
-  }
-
-  isClaimedElsewhere(digest: Digest, rows: SelectionRows): boolean {
-    const isOther = ({ repositoryId, tag }: TagRow) => !this.#tags.has(keyOf(repositoryId, tag))
-    if (rows.tagsOf(digest).some(isOther)) return true
-    return rows.placesOf(digest).some((id) => !this.#places.has(id))
-  }
-}
-
-function keyOf(repositoryId: number, tag: Tag | undefined): string {
-  return `${repositoryId} ${tag ?? ''}`
 }
 
 function nameOf({ place, tag, digest }: Target): string {

@@ -1,10 +1,10 @@
-import { existsSync, lstatSync, renameSync } from 'node:fs'
+import { existsSync, lstatSync, renameSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Logger } from '../log.ts'
 import { SqliteCatalog } from './catalog.ts'
 import { openDatabase } from './database.ts'
-import { codeOf, DamagedDatabaseError } from './errors.ts'
+import { codeOf, DamagedDatabaseError, DataDirectoryError } from './errors.ts'
 import type { FailAt } from './failpoints.ts'
 import type { BlobStore } from './ports.ts'
 import { type Reconciled, reconcile } from './reconcile.ts'
@@ -40,6 +40,7 @@ const SUFFIXES = ['', '-wal', '-shm', '-journal'] as const
  * new one is filled from them, while digests are already served.
  *
  * @throws {NewerSchemaError} when a later release wrote the database
+ * @throws {DataDirectoryError} when its disk has no inode left for it
  */
 export function openCatalog(options: OpenCatalogOptions): OpenedCatalog {
   const { path, blobs, logger, now = Date.now, beginTime } = options
@@ -69,7 +70,7 @@ function openOrReplace(file: string, now: () => number, options: OpenCatalogOpti
   try {
     return tryOpen(file, options)
   } catch (error) {
-    if (!isDamage(error, file)) throw error
+    if (!isDamage(error, file)) throw explained(error, options.path)
     const kept = moveAside(file, now())
     const reason = error instanceof Error ? error.message : String(error)
     const message = 'the database is damaged: building a new one from the blobs'
@@ -86,6 +87,15 @@ function tryOpen(file: string, { failAt, assertWritable }: OpenCatalogOptions): 
     database.close()
     throw error
   }
+}
+
+/** SQLite says only that it cannot open a file, of whichever it needs. */
+function explained(error: unknown, path: string): unknown {
+  if (!codeOf(error)?.startsWith('SQLITE_CANTOPEN')) return error
+  const { files, ffree } = statfsSync(path)
+  if (files === 0 || ffree > 0) return error
+  const message = 'its disk has no inode left for the log of the database: delete files there'
+  return new DataDirectoryError(path, new Error(message, { cause: error }))
 }
 
 /** What a new database would cure: not a full disk, nor a directory that cannot be written. */

@@ -11,6 +11,8 @@ import {
 } from '../oci/manifest.ts'
 import { isManifestType } from '../oci/media-types.ts'
 import type { FoundBlob, SqliteCatalog } from './catalog.ts'
+import { faultOf } from './check.ts'
+import { DeniedFileError } from './errors.ts'
 import type { BlobStore } from './ports.ts'
 
 /** Files or rows looked at before other work gets its turn. */
@@ -67,7 +69,12 @@ async function adoptSlice(
   for (const digest of await catalog.withoutRow(slice)) {
     const size = await blobs.stat(digest)
     if (size === undefined) continue
-    found.push({ digest, size, manifest: await readManifest(blobs, digest) })
+    try {
+      found.push({ digest, size, manifest: await readManifest(blobs, digest) })
+    } catch (error) {
+      // One that cannot be read must not keep the others from being found.
+      if (!isUnreadable(error)) throw error
+    }
   }
   if (found.length === 0 || !catalog.isOpen) return 0
   await catalog.adopt(found, now())
@@ -91,6 +98,11 @@ async function dropRows({ catalog, blobs }: ReconcileOptions): Promise<number> {
     await setImmediate()
   }
   return dropped
+}
+
+/** Whether it is this file that cannot be read, and not any file. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof DeniedFileError || faultOf(error) !== undefined
 }
 
 /**

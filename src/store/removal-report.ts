@@ -28,13 +28,13 @@ export class Preview {
   readonly items: RemovedItem[] = []
   #removed: Removed
 
-  constructor(kept: Removed['kept']) {
+  constructor(kept: Partial<Removed['kept']>) {
     this.#removed = keptOnly(kept)
   }
 
   add(item: RemovedItem, counted: Partial<Removed>): void {
     if (this.items.length < MAX_ITEMS) this.items.push(item)
-    this.#removed = sum(this.#removed, { ...keptOnly({ pinned: 0, inUse: 0 }), ...counted })
+    this.#removed = sum(this.#removed, { ...keptOnly({}), ...counted })
   }
 
   /** @param counted tags that are counted already */

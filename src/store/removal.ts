@@ -1,10 +1,11 @@
 import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/reference.ts'
 import type { RetentionRows } from './catalog/retention.ts'
 import { isRefusedWrite } from './errors.ts'
 import { type FailAt, NEVER_FAILS } from './failpoints.ts'
 import type { Leases } from './leases.ts'
 import type { Leaving, Protection } from './plan.ts'
-import type { BlobStore } from './ports.ts'
+import type { BlobStore, Place } from './ports.ts'
 import type { Quota } from './quota.ts'
 import { Slices } from './slices.ts'
 
@@ -15,6 +16,8 @@ export interface StoreEvents {
   evicted(reason: EvictionReason, contents: number, bytes: number): void
   /** They are no longer here: what is remembered of them elsewhere is to be forgotten. */
   removed(digests: readonly Digest[]): void
+  /** The place no longer has them, wherever else their bytes may be wanted: the same. */
+  purged(place: Place, references: readonly (Tag | Digest)[]): void
   storeFailed(operation: string, error: unknown): void
 }
 
@@ -26,7 +29,12 @@ export interface Removed {
   /** Of both. */
   readonly bytes: number
   /** What was asked for and stays. */
-  readonly kept: { readonly pinned: number; readonly inUse: number }
+  readonly kept: {
+    readonly pinned: number
+    readonly inUse: number
+    /** Part of an image of the same place that stays. */
+    readonly listed: number
+  }
 }
 
 export interface RemovalOptions {
@@ -46,7 +54,7 @@ const NOTHING: Removed = {
   manifests: 0,
   blobs: 0,
   bytes: 0,
-  kept: { pinned: 0, inUse: 0 },
+  kept: { pinned: 0, inUse: 0, listed: 0 },
 }
 
 /**
@@ -255,11 +263,12 @@ export function sum(one: Removed, other: Removed): Removed {
     kept: {
       pinned: one.kept.pinned + other.kept.pinned,
       inUse: one.kept.inUse + other.kept.inUse,
+      listed: one.kept.listed + other.kept.listed,
     },
   }
 }
 
 /** Nothing was removed, though so much of what was asked for stays. */
-export function keptOnly(kept: Removed['kept']): Removed {
-  return { ...NOTHING, kept }
+export function keptOnly(kept: Partial<Removed['kept']>): Removed {
+  return { ...NOTHING, kept: { ...NOTHING.kept, ...kept } }
 }

@@ -1,4 +1,4 @@
-import { codeOf, NoRoomError } from './errors.ts'
+import { codeOf, DeniedFileError, NoRoomError } from './errors.ts'
 
 /** What is wrong with the disk, in the words of the metric. */
 export const TROUBLES = [
@@ -13,8 +13,11 @@ export const TROUBLES = [
 
 export type Trouble = (typeof TROUBLES)[number]
 
-/** What it was seen at. `room`: so much could not be evicted; the disk itself was not asked. */
-export type Side = 'files' | 'database' | 'room'
+/**
+ * What it was seen at. `room`: so much could not be evicted; the disk itself was not asked.
+ * `reading`: of what is here, which says nothing of writes.
+ */
+export type Side = 'files' | 'database' | 'room' | 'reading'
 
 export interface Diagnosis {
   readonly trouble: Trouble
@@ -51,6 +54,7 @@ export function diagnose(error: unknown): Diagnosis {
   if (error instanceof NoRoomError) {
     return { trouble: error.why === 'no_inodes' ? 'inodes' : 'full', side: 'room' }
   }
+  if (error instanceof DeniedFileError) return { trouble: 'denied', side: 'reading' }
   const code = codeOf(error) ?? ''
   if (!code.startsWith('SQLITE_')) return { trouble: BY_CODE.get(code) ?? 'other', side: 'files' }
   const [, trouble = 'other'] = BY_SQLITE_CODE.find(([prefix]) => code.startsWith(prefix)) ?? []

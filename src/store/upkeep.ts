@@ -14,6 +14,10 @@ export interface UpkeepOptions {
   /** Epoch milliseconds. */
   readonly now: () => number
   readonly onError: (error: unknown) => void
+  /** Told when all was done, or all but what `onError` was told of; in milliseconds. */
+  readonly onRun?: (isWhole: boolean, ms: number) => void
+  /** Milliseconds of a clock that never jumps. */
+  readonly elapsed: () => number
   /** How long after the start, in milliseconds; default a minute. */
   readonly firstMs?: number
   /** How often from then on, in milliseconds; default ten minutes. */
@@ -61,7 +65,10 @@ export class Upkeep {
 
   async #run(): Promise<void> {
     const { eviction, admission, leftovers, settings, ready, now, onError } = this.#options
+    const { onRun, elapsed } = this.#options
     await ready.catch(() => undefined)
+    const startedAt = elapsed()
+    let isWhole = true
     eviction.lookAgain()
     const { unusedForMs } = settings()
     const steps = [
@@ -78,6 +85,13 @@ export class Upkeep {
       },
       () => leftovers.shortenHistories(),
     ]
-    for (const step of steps) if (!this.#isStopped) await step().catch(onError)
+    for (const step of steps) {
+      if (this.#isStopped) return
+      await step().catch((error: unknown) => {
+        isWhole = false
+        onError(error)
+      })
+    }
+    onRun?.(isWhole, elapsed() - startedAt)
   }
 }

@@ -1,6 +1,8 @@
 import type { Digest } from '../oci/digest.ts'
 import type { CheckedRow, Checker } from './check.ts'
 import type { CheckRecorder } from './check-recorder.ts'
+import { DeniedFileError } from './errors.ts'
+import type { Pins } from './pins.ts'
 import type { Catalog } from './ports.ts'
 import type { Repair, Source } from './repair.ts'
 
@@ -13,6 +15,7 @@ export interface VerificationOptions {
   }
   readonly checker: Pick<Checker, 'check'>
   readonly recorder: Pick<CheckRecorder, 'flush'>
+  readonly pins: Pick<Pins, 'lost'>
   readonly repair: Pick<Repair, 'restore' | 'sourcesOf'>
   /** Until it settles it is not known what is here. */
   readonly ready: Promise<unknown>
@@ -92,7 +95,8 @@ export class Verification {
     onEvent: (event: VerifyEvent) => void,
   ): Promise<void> {
     const { digest, size } = row
-    const result = await this.#options.checker.check(row, { signal: options.signal })
+    const { signal } = options
+    const result = await this.#options.checker.check(row, { signal }).catch(unlessDenied)
     if (result === 'gone') return
     found.checked++
     if (result !== 'missing') found.bytes += size
@@ -104,15 +108,17 @@ export class Verification {
     await this.#report(digest, fault, options, found, onEvent)
   }
 
-  /** What was put aside before and has not come back since is missing still. */
+  /**
+   * What was put aside before and has not come back since is missing still. So is what pins keep and
+   * whose file had gone before the last start: that took its row.
+   */
   async #checkLost(
     options: VerifyOptions,
     found: Findings,
     onEvent: (event: VerifyEvent) => void,
   ): Promise<void> {
-    const { blobs, catalog, repair } = this.#options
-    const quarantined = await blobs.listQuarantined()
-    for (const digest of new Set(quarantined.map((one) => one.digest))) {
+    const { catalog, repair } = this.#options
+    for await (const digest of this.#lost()) {
       if (options.signal.aborted) return
       if (found.has(digest) || (await catalog.getBlob(digest)) !== undefined) continue
       // What was purged since belongs nowhere.
@@ -120,6 +126,12 @@ export class Verification {
       found.checked++
       await this.#report(digest, 'missing', options, found, onEvent)
     }
+  }
+
+  async *#lost(): AsyncGenerator<Digest> {
+    const { blobs, pins } = this.#options
+    yield* (await blobs.listQuarantined()).map(({ digest }) => digest)
+    yield* pins.lost()
   }
 
   async #report(
@@ -146,6 +158,12 @@ export class Verification {
       after = last.digest
     }
   }
+}
+
+/** What may not be read may be right: it stays where it is, and a repair stores it anew. */
+function unlessDenied(error: unknown): 'missing' {
+  if (error instanceof DeniedFileError) return 'missing'
+  throw error
 }
 
 class Findings {

@@ -11,6 +11,8 @@ export interface ReadBodyOptions {
   readonly maxBytes: number
   /** For the whole body, however steadily it drips. */
   readonly timeoutMs: number
+  /** Told of what comes, as it comes, of use or not. */
+  readonly onBytes?: ((bytes: number) => void) | undefined
 }
 
 /**
@@ -34,6 +36,7 @@ export async function readBody(
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       size += chunk.length
+      options.onBytes?.(chunk.length)
       if (size > options.maxBytes) throw tooLarge(options)
       chunks.push(chunk)
     }

@@ -29,7 +29,7 @@ export async function listTags(
   const headers = { accept: 'application/json' }
   const request = { kind: 'tags', method: 'GET', path, repository, headers } as const
   const tags: string[] = []
-  const read = createReader(endpoint)
+  const read = createReader(endpoint, options)
   for await (const response of pages(endpoint, request, options)) {
     tags.push(...parseTags(endpoint, await read(response)))
     if (tags.length > MAX_ENTRIES) throw tooMany(endpoint)
@@ -49,7 +49,7 @@ export async function listReferrers(
   const accept = [404]
   const request = { kind: 'referrers', method: 'GET', path, repository, headers, accept } as const
   const referrers: Descriptor[] = []
-  const read = createReader(endpoint)
+  const read = createReader(endpoint, options)
   for await (const response of pages(endpoint, request, options)) {
     if (response.status === 404) {
       discard(response.body)
@@ -99,11 +99,15 @@ function withoutPrefix({ pathname }: URL, { pathname: prefix }: URL): string {
 }
 
 /** Reads the pages of one list, which has a bound as a whole. */
-function createReader(endpoint: Endpoint): (page: TransportResponse) => Promise<Buffer> {
+function createReader(
+  endpoint: Endpoint,
+  { onBytes }: RequestOptions,
+): (page: TransportResponse) => Promise<Buffer> {
   const { upstream, timeoutMs } = endpoint
   let size = 0
   return async (page) => {
-    const bytes = await readBody(page, { upstream, timeoutMs, maxBytes: MAX_MANIFEST_BYTES })
+    const limits = { upstream, timeoutMs, maxBytes: MAX_MANIFEST_BYTES, onBytes }
+    const bytes = await readBody(page, limits)
     size += bytes.length
     if (size > MAX_LIST_BYTES) throw tooMany(endpoint)
     return bytes

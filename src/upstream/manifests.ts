@@ -40,7 +40,9 @@ export async function getManifest(
 ): Promise<RemoteManifest> {
   const response = await send(endpoint, 'GET', repository, reference, options)
   const { upstream, timeoutMs } = endpoint
-  const bytes = await readBody(response, { upstream, timeoutMs, maxBytes: MAX_MANIFEST_BYTES })
+  const { onBytes } = options
+  const limits = { upstream, timeoutMs, maxBytes: MAX_MANIFEST_BYTES, onBytes }
+  const bytes = await readBody(response, limits)
   return {
     digest: digestOfBody(endpoint, response, reference, bytes),
     mediaType: essence(headerOf(response.headers, 'content-type')),

@@ -30,6 +30,8 @@ export interface RequestOptions {
   readonly raised?: AbortSignal
   /** There is something to serve in place of the answer: a rest is not waited for. */
   readonly hasCopy?: true
+  /** Told of the bytes of manifests and lists as they come, of use or not; not of blobs. */
+  readonly onBytes?: (bytes: number) => void
 }
 
 /** One configured upstream, with its mirrors behind it. Every method throws {@link UpstreamError}. */

@@ -5,6 +5,7 @@ import { Authority } from '../../src/admin/authority.ts'
 import type {
   AdminPorts,
   GcOptions,
+  ImageCursor,
   Pin,
   PinRequest,
   PurgeOptions,
@@ -33,7 +34,7 @@ export const NOTHING_REMOVED: Removed = {
   manifests: 0,
   blobs: 0,
   bytes: 0,
-  kept: { pinned: 0, inUse: 0 },
+  kept: { pinned: 0, inUse: 0, listed: 0 },
   items: [],
 }
 
@@ -64,6 +65,7 @@ export class FakePorts implements AdminPorts {
   /** Names of which nothing is here, or that are not pinned. */
   absent: readonly string[] = []
   pinned: readonly Pin[] = [PIN]
+  nextImage: ImageCursor | undefined
   verifying: (options: VerifyOptions, onEvent: (event: VerifyEvent) => void) => Promise<Verified> =
     async () => VERIFIED
 
@@ -121,6 +123,12 @@ export class FakePorts implements AdminPorts {
       return NOTHING_PRELOADED
     },
   }
+  readonly importing: AdminPorts['importing'] = {
+    run: async (_body, request) => {
+      this.calls.push(['import', request])
+      throw new Error('nothing is to be imported here')
+    },
+  }
   readonly exporting: AdminPorts['exporting'] = {
     preview: async (request) => {
       this.calls.push(['plan of an export', request])
@@ -130,6 +138,22 @@ export class FakePorts implements AdminPorts {
       this.calls.push(['export', request])
       throw new Error('nothing is to be exported here')
     },
+  }
+  readonly images: AdminPorts['images'] = {
+    list: async (query) => {
+      this.calls.push(['images', query])
+      return { images: [], next: this.nextImage }
+    },
+    find: async (target) => {
+      this.calls.push(['image', target])
+      return undefined
+    },
+  }
+  readonly overview: AdminPorts['overview'] = {
+    read: () => Promise.reject(new Error('nothing is counted here')),
+  }
+  readonly configuration: AdminPorts['configuration'] = {
+    read: () => ({ config: { version: 1 }, origins: { version: 'file' } }),
   }
   readonly checking: AdminPorts['checking'] = {
     run: async (request) => {

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 
 import express from 'express'
+import { z } from 'zod'
 
 import { Authority, OWNER } from '../../src/admin/authority.ts'
 import { sendBytes } from '../../src/admin/byte-stream.ts'
@@ -81,6 +82,7 @@ export class StreamSite implements AsyncDisposable {
       action: 'tape',
       body: 'stream',
       mediaType: TAPE,
+      input: z.unknown(),
       prepare: (query) => ({
         parameters: { query },
         run: (body, response) => this.taking(body, response),
@@ -97,7 +99,7 @@ export class StreamSite implements AsyncDisposable {
         return { body: undefined, result: sent }
       },
     })
-    return { path: '/copy', post: { action: 'copy', prepare } }
+    return { path: '/copy', post: { action: 'copy', input: z.unknown(), prepare } }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

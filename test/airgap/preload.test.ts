@@ -113,7 +113,7 @@ test('bytes are counted as those of a preload, and nothing as a pull', async () 
 })
 
 test('with referrers come signatures of the API and of cosign tags, and what those list', async () => {
-  await using site = await PreloadSite.start({ registry: { referrers: 'api' } })
+  await using site = await PreloadSite.start()
   const image = buildImage({ seed: 'signed' })
   const subject = image.descriptor
   const sbom = buildArtifact({ artifactType: 'application/spdx+json', seed: 'sbom', subject })
@@ -186,12 +186,12 @@ test('a dry run tells what it would be, and fetches no blob', async () => {
 })
 
 test('a registry that has to rest, or fails, is asked again', async () => {
-  await using site = await PreloadSite.start({ app: { patienceMs: 0 } })
+  await using site = await PreloadSite.start()
   const image = buildImage({ seed: 'late' })
   site.registry.add('team/app', image, 'v1')
   const busy = answer(503, { 'retry-after': '1' })
   const blob = { path: new RegExp(`/blobs/${layerOf(image)}`) }
-  for (let times = 0; times < 3; times++) site.registry.once(blob, busy)
+  site.registry.script(blob, busy, { times: 2 })
   const { done } = await site.preload([APP])
   assert.deepEqual(done.failed, [])
 })
@@ -242,10 +242,10 @@ test('whoever leaves ends it', async () => {
   const names = images.map((_, index) => `reg.test/team/app:v${index}`)
   const leaving = new AbortController()
   const response = await site.begin('/preload', { images: names, parallel: 1 }, leaving.signal)
-  response.on('error', () => {})
+  const closed = once(response.on('error', () => {}).resume(), 'close')
   await barrier.arrived(1)
   leaving.abort()
-  await once(response, 'close')
+  await closed.catch(() => undefined)
   const ended = () => site.app.logs.find(({ action }) => action === 'preload')
   await site.app.until('larder_http_requests_in_flight', 0)
   while (ended() === undefined) await new Promise(setImmediate)

@@ -195,6 +195,39 @@ for (const when of ['at once', 'after a restart']) {
   })
 }
 
+test('`verify --repair` fetches what was lost of a pinned image before the last start', async () => {
+  await using hub = await startHub()
+  const { app, blob, image, index, registry } = hub
+  const lost = [blob.digest, image.manifest.digest]
+  const paths = [`manifests/v1`, `manifests/${lost[1]}`, `blobs/${lost[0]}`]
+  for (const path of paths) assert.equal((await app.get(`${APP}/${path}`)).status, 200)
+  const other = registry.content.putBlob('library/app', BYTES)
+  await app.get(`${APP}/blobs/${other}`)
+  await app.until('larder_store_blobs', 4)
+  const headers = { 'Content-Type': 'application/json' }
+  const body = JSON.stringify({ references: ['docker.io/library/app:v1'] })
+  await send(app.adminUrl, '/api/v1/pins', { method: 'POST', headers, body })
+  const unlinkAll = async (digests: readonly Digest[]) => {
+    for (const digest of digests) await unlink(pathOf(app.dataDir, digest))
+  }
+  // Of what nobody pinned nothing says that it is wanted. Of the other platform nothing ever was here.
+  await app.restart({}, () => unlinkAll([...lost, other]))
+  const lines = await verify(app.adminUrl, false)
+  const faults = lines.filter(({ event }) => event === 'fault')
+  assert.deepEqual(faults.map((line) => [line['digest'], line['fault']]).sort(), [
+    ...lost.map((digest) => [digest, 'missing']).sort(),
+  ])
+  const { missing, repaired } = (await verify(app.adminUrl, true)).at(-1) ?? {}
+  assert.deepEqual({ missing, repaired }, { missing: 2, repaired: 2 })
+  // Its root has nothing above it that would tell of it.
+  await app.restart({}, () => unlinkAll([index.descriptor.digest]))
+  assert.equal((await verify(app.adminUrl, true)).at(-1)?.['repaired'], 1)
+  await registry.close()
+  await app.restart()
+  for (const path of paths) assert.equal((await app.get(`${APP}/${path}`)).status, 200)
+  assert.equal((await verify(app.adminUrl, false)).at(-1)?.['missing'], 0)
+})
+
 test('`verify --repair` without its registry says that nothing was repaired', async () => {
   await using cached = await startCached()
   const { hub, app, digest } = cached

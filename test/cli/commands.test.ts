@@ -10,7 +10,7 @@ const REMOVED = {
   manifests: 2,
   blobs: 3,
   bytes: 5 * 1024 * 1024,
-  kept: { pinned: 0, inUse: 0 },
+  kept: { pinned: 0, inUse: 0, listed: 0 },
   items: [],
 }
 
@@ -141,14 +141,25 @@ test('purge ends with 6 when nothing of it is here, and with 3 when some of it s
     selection.kind === 'reference' && selection.repository === 'a/b' ? NOTHING_REMOVED : REMOVED
   const some = await run(site, 'purge', 'a/b:c', 'nginx', '--yes')
   assert.deepEqual([some.code, some.stderr], [3, 'docker.io/a/b:c: not here\n'])
-  site.ports.removal.purge = async () => ({ ...NOTHING_REMOVED, kept: { pinned: 1, inUse: 2 } })
+  site.ports.removal.purge = async () => ({
+    ...NOTHING_REMOVED,
+    kept: { pinned: 1, inUse: 2, listed: 3 },
+  })
   const kept = await run(site, 'purge', 'nginx', '--yes')
   assert.equal(kept.code, 3)
-  assert.match(kept.stdout, /1 kept as pinned, 2 kept as in use$/m)
+  const shown = /1 kept as pinned, 2 kept as in use, 3 kept as part of an image that stays$/m
+  assert.match(kept.stdout, shown)
   assert.match(kept.stderr, /unpin it first, or say --force/)
   const byUse = await run(site, 'purge', '--unused-for', '1d', '--yes')
   assert.equal(byUse.code, 3)
   assert.match(byUse.stderr, /unpin it first\n$/)
+  const listed = { pinned: 0, inUse: 0, listed: 1 }
+  site.ports.removal.purge = async () => ({ ...NOTHING_REMOVED, kept: listed })
+  const child = await run(site, 'purge', 'nginx', '--yes')
+  assert.deepEqual(
+    [child.code, child.stderr],
+    [3, 'nothing went: images that stay list all of it: purge those\n'],
+  )
 })
 
 test('purge asks whoever sits at a terminal, after saying what would go', async () => {

@@ -6,14 +6,13 @@ import { test } from 'node:test'
 import { parse } from 'yaml'
 
 import { Metrics } from '../../src/metrics.ts'
-import { expressionsOf, namesIn, readDashboard } from '../support/monitoring.ts'
+import { expressionsOf, namesIn, readDashboard, readRules } from '../support/monitoring.ts'
 
-interface Rule {
-  readonly record?: string
-  readonly alert?: string
-  readonly expr: string
-  readonly labels?: Readonly<Record<string, string>>
-  readonly annotations?: Readonly<Record<string, string>>
+interface PromtoolTest {
+  readonly alert_rule_test?: readonly {
+    readonly alertname: string
+    readonly exp_alerts: readonly unknown[]
+  }[]
 }
 
 const CONFIG = join(import.meta.dirname, '../../config')
@@ -68,6 +67,41 @@ test('every alert says how bad it is, what is the matter and what to do', () => 
   }
 })
 
+test('every alert has a section that says what to do, and no section is of an alert that is gone', async () => {
+  const alerts = rules.flatMap(({ alert }) => alert ?? [])
+  const text = await readFile(join(CONFIG, 'prometheus/README.md'), 'utf8')
+  const [, ...sections] = text.split(/^## /m)
+  assert.deepEqual(sections.map((one) => one.split('\n')[0]).toSorted(), alerts.toSorted())
+  for (const section of sections) assert.match(section, /^\w+\n\n[A-Z].+\n\n- /s, section)
+  for (const { alert, annotations } of rules) {
+    if (alert === undefined) continue
+    const place = `config/prometheus/README.md#${alert.toLowerCase()}`
+    assert.equal(annotations?.['runbook'], place)
+  }
+  const anchors = [...text.matchAll(/\]\(#(\w+)\)/g)].map(([, anchor]) => anchor)
+  const known = new Set(alerts.map((alert) => alert.toLowerCase()))
+  assert.deepEqual(
+    anchors.filter((anchor) => !known.has(anchor ?? '')),
+    [],
+  )
+})
+
+test('every alert is tested where it fires and where it does not', async () => {
+  const fires = new Set<string>()
+  const rests = new Set<string>()
+  for (const file of ['rules', 'slow-rules']) {
+    const text = await readFile(join(CONFIG, `../test/e2e/${file}.promtool.yaml`), 'utf8')
+    const { tests } = parse(text) as { tests: readonly PromtoolTest[] }
+    for (const { alertname, exp_alerts } of tests.flatMap((one) => one.alert_rule_test ?? [])) {
+      const tested = exp_alerts.length > 0 ? fires : rests
+      tested.add(alertname)
+    }
+  }
+  const alerts = rules.flatMap(({ alert }) => alert ?? []).toSorted()
+  assert.deepEqual([...fires].toSorted(), alerts)
+  assert.deepEqual([...rests].toSorted(), alerts)
+})
+
 test('panels have a title, a place of their own and an identity', () => {
   const { panels } = dashboard
   assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length)
@@ -98,10 +132,4 @@ function namesOf(text: string): ReadonlySet<string> {
     type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
   )
   return new Set(names)
-}
-
-async function readRules(): Promise<readonly Rule[]> {
-  const text = await readFile(join(CONFIG, 'prometheus/rules.yaml'), 'utf8')
-  const { groups } = parse(text) as { groups: readonly { rules: readonly Rule[] }[] }
-  return groups.flatMap((group) => group.rules)
 }

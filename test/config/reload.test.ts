@@ -57,7 +57,7 @@ test('a changed file is taken over, with its warnings', async () => {
   const result = await server.reloader.reload()
   assert.ok(result.ok)
   assert.deepEqual(result.warnings.map(formatProblem), [
-    'larder.yaml:3:9: auth.htpasswdFile: without server.tls passwords come in the clear',
+    'larder.yaml:3:23: auth.htpasswdFile: without server.tls passwords come in the clear',
   ])
   assert.deepEqual([server.config().offline, server.config().server.drainTimeoutMs], [true, 1000])
   assert.deepEqual(server.results, [result])

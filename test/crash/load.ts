@@ -2,14 +2,16 @@ import { chmod, truncate, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { TAR_TYPE } from '../../src/admin/media-types.ts'
 import type { Failpoint } from '../../src/store/failpoints.ts'
+import { fullName, layoutOf, tarOf } from '../airgap/bundle/archives.ts'
 import type { Random } from '../soak/random.ts'
 import { type ClientRequest, type ClientResponse, send } from '../support/http-client.ts'
 import { samplesOf, sumOf } from '../support/samples.ts'
 import { readFiles } from './disk.ts'
 import type { Victim } from './process.ts'
 import { nameOf, type Promises } from './promises.ts'
-import { REPOSITORY, type World } from './world.ts'
+import { REPOSITORY, UPSTREAM, type World } from './world.ts'
 
 export interface LoadOptions {
   readonly world: World
@@ -32,6 +34,7 @@ type Action =
   | 'shrink'
   | 'collect'
   | 'verify'
+  | 'import'
 
 const MIX: readonly Action[] = [
   ...(['pullTag', 'pullDigest', 'pullDigest', 'range', 'abort', 'pin', 'pin', 'unpin'] as const),
@@ -50,6 +53,7 @@ const WAYS: Readonly<Record<string, readonly Action[]>> = {
   pin: ['pin'],
   unpin: ['pin', 'unpin'],
   scrub: ['pullDigest', 'verify'],
+  import: ['import', 'import', 'purge'],
 }
 const REFUSED: ReadonlySet<number> = new Set([502, 503, 504])
 const MAX_PINS = 4
@@ -165,6 +169,8 @@ export class Load {
         return this.collect()
       case 'verify':
         return this.#verifyDamaged()
+      case 'import':
+        return this.#import()
       default:
         throw new Error(action satisfies never)
     }
@@ -264,6 +270,23 @@ export class Load {
     })
   }
 
+  /** An archive of an image, without a tag: where those point is for the registry to say. */
+  async #import(): Promise<void> {
+    const { random, world, broken, victim } = this.#options
+    const image = random.pick(world.images)
+    const { digest } = image.manifest
+    const name = `${UPSTREAM}/${REPOSITORY}@${digest}`
+    const body = tarOf(layoutOf([{ image, annotations: fullName(name) }]))
+    const headers = { 'Content-Type': TAR_TYPE }
+    const signal = AbortSignal.timeout(ANSWER_MS)
+    const options = { method: 'POST', headers, body, signal }
+    const got = await send(victim.adminUrl, '/api/v1/import', options)
+    if (!got.complete) throw new Error('an import was answered by half')
+    const last = got.body.toString().trim().split('\n').at(-1) ?? ''
+    const isDone = last.includes('"done"') && last.includes('"refused":0')
+    if (!isDone && !last.includes('"NO_ROOM"')) broken(`import: ${got.status} ${got.body}`)
+  }
+
   /** Some content rots or goes behind Larder's back, and a verification finds it. */
   async #verifyDamaged(): Promise<void> {
     const { random, dataDir, promises, world } = this.#options
@@ -275,10 +298,8 @@ export class Load {
     const digest = [...world.contents.keys()].find((one) => path.endsWith(hexIn(one)))
     if (digest === undefined) return
     promises.injured.add(digest)
-    if (random.below(4) === 0) {
-      promises.isLost(digest)
-      await unlink(join(dataDir, path))
-    } else await damage(join(dataDir, path), bytes, random)
+    if (random.below(4) === 0) await unlink(join(dataDir, path))
+    else await damage(join(dataDir, path), bytes, random)
     await this.verify()
   }
 

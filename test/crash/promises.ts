@@ -1,4 +1,3 @@
-import type { Digest } from '../../src/oci/digest.ts'
 import { REPOSITORY, UPSTREAM, type World } from './world.ts'
 
 const ABSENT = 'absent'
@@ -71,17 +70,6 @@ export class Promises {
     const meanings = this.#meanings(reference)
     for (const kept of this.#kept.values()) {
       if (kept.whole !== undefined && meanings.includes(kept.whole)) kept.whole = undefined
-    }
-  }
-
-  /** Its file was removed: after a restart nothing tells that it was there, until it is pulled. */
-  isLost(digest: string): void {
-    for (const kept of this.#kept.values()) {
-      const image = kept.whole === undefined ? undefined : this.#world.imageOf(kept.whole)
-      const isOfIt = [image?.manifest.digest, ...(image?.blobs.keys() ?? [])].includes(
-        digest as Digest,
-      )
-      if (isOfIt) kept.whole = undefined
     }
   }
 

@@ -5,6 +5,7 @@ import { writeNodeFiles } from '../../src/cli/node-files.ts'
 import { renderNodeConfig } from '../../src/node-config/render.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { type Cri, connectCri } from './cri.ts'
+import type { Network } from './network.ts'
 import { nodeSetup } from './node-setup.ts'
 import { Daemon, run } from './programs.ts'
 
@@ -19,21 +20,27 @@ export interface Containerd extends AsyncDisposable {
   pull(reference: string, credential?: string): Promise<void>
   /** `ctr images push` of a pulled image under another name. */
   push(local: string, reference: string, credential?: string): Promise<void>
+  /** `ctr images export` */
+  save(reference: string, archive: string): Promise<void>
+  /** `ctr images import`, without unpacking. @returns the names of all images that are there then */
+  load(archive: string, ...flags: readonly string[]): Promise<readonly string[]>
   /** Removes the image and whatever only it needed. */
   remove(reference: string): Promise<void>
   /** Digests in the content store of a namespace: `default` is ctr's, `k8s.io` the CRI's. */
   listContent(namespace: 'default' | 'k8s.io'): Promise<readonly string[]>
 }
 
-export async function startContainerd(): Promise<Containerd> {
+/** @param network where it is; default: that of this process */
+export async function startContainerd(network?: Network): Promise<Containerd> {
   const dir = await makeTempDir('larder-e2e-containerd-')
   const at = (name: string) => join(dir.path, name)
   const hostsDir = at('etc/containerd/certs.d')
   await mkdir(hostsDir, { recursive: true })
   await writeFile(at('containerd.toml'), configOf(dir.path))
-  const daemon = await Daemon.start('containerd', ['-c', at('containerd.toml')])
+  const place: Pick<Network, 'run' | 'start'> = network ?? { run, start: Daemon.start }
+  const daemon = await place.start('containerd', ['-c', at('containerd.toml')])
   const socket = at('containerd.sock')
-  const ctr = (...args: string[]) => run('ctr', ['-a', socket, ...args])
+  const ctr = (...args: string[]) => place.run('ctr', ['-a', socket, ...args])
   const cri = connectCri(socket)
   const stop = async () => {
     cri.close()
@@ -64,6 +71,11 @@ export async function startContainerd(): Promise<Containerd> {
       const user = userFlag(credential)
       const options = ['--hosts-dir', hostsDir, '--snapshotter', 'native', ...user]
       await ctr('images', 'pull', ...options, reference)
+    },
+    save: async (reference, archive) => void (await ctr('images', 'export', archive, reference)),
+    load: async (archive, ...flags) => {
+      await ctr('images', 'import', '--no-unpack', ...flags, archive)
+      return (await ctr('images', 'ls', '-q')).trim().split('\n').sort()
     },
     remove: async (reference) => void (await ctr('images', 'rm', '--sync', reference)),
     listContent: async (namespace) =>

@@ -164,6 +164,41 @@ for (const which of ['gives up the ballast, and', 'without a ballast', 'after ki
   })
 }
 
+/** As `sh` takes it: other programs' files take every inode. */
+const TAKE_INODES =
+  'mkdir others && at=0 && ( while : > others/$at; do at=$((at + 1)); done ) 2> /dev/null || true'
+
+for (const which of ['stopped', 'killed'] as const) {
+  test(`a start without a free inode, after it was ${which}, serves what is there`, async () => {
+    await using dir = await makeTempDir()
+    const dataDir = join(dir.path, 'data')
+    const earlier = await startLarder({ ...optionsOf(), dataDir })
+    await assertCached({ larder: earlier, dataDir }, layer(0))
+    await (which === 'killed' ? earlier.kill() : earlier.close())
+    const ballast = 'head -c 1048576 /dev/urandom > data/ballast'
+    const prepare = `cp -a ${dir.path}/data . && ${ballast} && ${TAKE_INODES}`
+    await using disk = await start({ size: '64m', inodes: 400, prepare })
+    const { larder } = disk
+    assert.equal(existsSync(join(disk.dataDir, 'ballast')), false)
+    await assertServedFromDisk(larder, layer(0))
+    for (let at = 1; at < 20; at++) await pull(larder, layer(at))
+    await disk.clear()
+    await assertCached(disk, layer(21))
+    await assertSound(disk)
+  })
+}
+
+test('a start that finds no inode, and has none to give up, is refused with a sentence', async () => {
+  await using dir = await makeTempDir()
+  const dataDir = join(dir.path, 'data')
+  await (await startLarder({ ...optionsOf(), dataDir })).close()
+  const prepare = `cp -a ${dir.path}/data . && ${TAKE_INODES}`
+  await assert.rejects(
+    start({ size: '64m', inodes: 400, prepare }),
+    /cannot use the data directory \S+: its disk has no inode left/,
+  )
+})
+
 test('a start on a read-only disk is refused with a sentence', async () => {
   const prepare = 'mkdir data && mount -o remount,bind,ro "$PWD"'
   await assert.rejects(

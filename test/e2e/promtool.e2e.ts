@@ -16,7 +16,8 @@ test('Prometheus takes its configuration and the rules that it names', async () 
 })
 
 test('alerts fire when they should, and not otherwise', async () => {
-  await run('promtool', ['test', 'rules', join(import.meta.dirname, 'rules.promtool.yaml')])
+  const files = ['rules.promtool.yaml', 'slow-rules.promtool.yaml']
+  await run('promtool', ['test', 'rules', ...files.map((file) => join(import.meta.dirname, file))])
 })
 
 test('Prometheus can read every expression of the dashboard', async () => {

@@ -8,6 +8,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { damagedFiles } from '../soak/disk.ts'
 import type { TestApp } from '../support/app.ts'
 import type { FaultRegistry } from '../support/fault-registry.ts'
+import { hangUp } from '../support/faults.ts'
 import { interceptFiles, systemError } from '../support/fs-faults.ts'
 import { send } from '../support/http-client.ts'
 import { APP, startHub } from '../support/hub.ts'
@@ -105,6 +106,42 @@ test('a manifest that the disk cannot read is fetched again', async () => {
   assert.equal(digestOf(body), index.descriptor.digest)
   assert.equal(registry.countManifests('GET', index.descriptor.digest), 2)
   assert.equal(await app.metric('larder_store_errors_total', { operation: 'read' }), 2)
+})
+
+test('what may not be read is fetched and stored anew, and that is told once', async () => {
+  await using hub = await startHub({ app: NO_MEMORY })
+  const { app, registry, index } = hub
+  const layers = publish(registry, 'denied', [2000, 3000, 4000]) as [Digest, Digest, Digest]
+  for (const digest of layers) await assertCached(app, digest)
+  const manifest = `${APP}/manifests/${index.descriptor.digest}`
+  assert.equal((await app.get(manifest)).status, 200)
+  await app.restart()
+  const denied = new Set([index.descriptor.digest, ...layers].map((one) => one.split(':')[1]))
+  {
+    using _ = await interceptFiles((operation, path = '') => {
+      const name = path.split('/').at(-1)
+      if (operation === 'rename') denied.delete(path.split('/').at(-1)?.replace(/\..*/, ''))
+      if (operation === 'open' && denied.has(name)) throw systemError('EACCES')
+    })
+    assert.equal((await app.get(manifest)).status, 200)
+    for (const digest of layers.slice(0, 2)) await pull(app, digest)
+    while (denied.size > 1) await app.samples()
+    // They are stored again, by somebody who may read them.
+    for (const digest of layers.slice(0, 2)) await pull(app, digest)
+    assert.equal((await app.get(manifest)).status, 200)
+    assert.deepEqual(
+      layers.map((digest) => registry.countBlobs(digest)),
+      [2, 2, 1],
+    )
+    assert.equal(await app.metric('larder_store_writable'), 1)
+    assert.match(await storageStatus(app), /^degraded: denied for \d+ s; not all is cached$/)
+    assert.deepEqual(linesOf(app), ['warn began'])
+    registry.script({}, hangUp('rst'))
+    assert.equal((await app.get(`${APP}/blobs/${layers[2]}`)).status, 502)
+  }
+  // Its owner has put the last one right: it was not put aside meanwhile.
+  await pull(app, layers[2])
+  assert.deepEqual(await readdir(join(app.dataDir, 'quarantine')), [])
 })
 
 function publish(registry: FaultRegistry, seed: string, sizes: readonly number[]): Digest[] {

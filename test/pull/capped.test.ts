@@ -11,6 +11,7 @@ import type { Content } from '../../src/pull/content.ts'
 import { Epochs } from '../../src/pull/epochs.ts'
 import { Negatives } from '../../src/pull/negatives.ts'
 import type { Pull } from '../../src/pull/pull.ts'
+import { Restoration } from '../../src/pull/restoration.ts'
 import { NoRoomError } from '../../src/store/errors.ts'
 import { type CappedSite, layerOf, openCappedSite } from '../store/capped-site.ts'
 import { integrityOf } from '../store/integrity-site.ts'
@@ -33,10 +34,12 @@ async function openCapped(cap: number) {
     catalog,
     negatives: new Negatives(),
     epochs: new Epochs(),
+    restoration: new Restoration(Promise.resolve()),
     logger: createLogger({ level: 'silent', format: 'json' }),
     events: {
       used: nothing,
       fetched: nothing,
+      downloaded: nothing,
       resumed: nothing,
       mismatched: nothing,
       broken: nothing,

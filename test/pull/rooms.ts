@@ -10,6 +10,7 @@ import { Lists } from '../../src/pull/lists.ts'
 import { Manifests } from '../../src/pull/manifests.ts'
 import { Negatives } from '../../src/pull/negatives.ts'
 import type { Pull } from '../../src/pull/pull.ts'
+import { Restoration } from '../../src/pull/restoration.ts'
 import { Shelf } from '../../src/pull/shelf.ts'
 import { FileBlobs } from '../../src/store/blobs.ts'
 import { SqliteCatalog } from '../../src/store/catalog.ts'
@@ -82,7 +83,8 @@ export async function openRooms({
   const now = () => rooms.now
   const negatives = new Negatives()
   const epochs = new Epochs()
-  const shelf = new Shelf({ blobs: files, catalog, epochs, onStoreFailed, now })
+  const restoration = new Restoration(Promise.resolve())
+  const shelf = new Shelf({ blobs: files, catalog, epochs, restoration, onStoreFailed, now })
   const cache = new ChunkCache({ maxBytes: 0 })
   const nothing = () => undefined
   const shelves = {
@@ -97,6 +99,7 @@ export async function openRooms({
   const events = {
     used: nothing,
     fetched: nothing,
+    downloaded: nothing,
     resumed: nothing,
     mismatched: nothing,
     broken: nothing,
@@ -129,12 +132,13 @@ export async function openRooms({
       catalog,
       negatives,
       epochs,
+      restoration,
       elapsed: () => performance.now(),
       logger,
       events: { ...events, storeFailed: onStoreFailed },
       now,
     }),
-    lists: new Lists({ catalog, negatives, epochs, onStoreFailed, now }),
+    lists: new Lists({ catalog, negatives, epochs, onStoreFailed, onFetched: nothing, now }),
     pull: (repository = 'acme/app', as = { kind: 'larder' }) => ({
       upstream,
       place: { upstream: 'test', repository: parseRepository(repository) },

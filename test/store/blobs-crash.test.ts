@@ -38,7 +38,7 @@ async function assertLegal(path: string, said: string): Promise<FileBlobs> {
   return blobs
 }
 
-for (const way of ['put', 'commit']) {
+for (const way of ['put', 'commit', 'stage']) {
   test(`kill -9 before any file operation of a ${way} leaves what the next start understands`, async () => {
     let said = ''
     let killAt = 0

@@ -56,11 +56,13 @@ export async function openCappedSite(options: CappedSiteOptions) {
   const protection = { isProtected: (digest: Digest) => pins.has(digest) }
   const evictions: EvictionEvent[] = []
   const removed: Digest[] = []
+  const purged: string[] = []
   const failures: string[] = []
   const events = {
     evicted: (reason: EvictionReason, contents: number, bytes: number) =>
       void evictions.push({ reason, contents, bytes }),
     removed: (digests: readonly Digest[]) => void removed.push(...digests),
+    purged: (_: Place, references: readonly string[]) => void purged.push(...references),
     storeFailed: (operation: string) => void failures.push(operation),
   }
   const kept = await keepStore({
@@ -93,6 +95,7 @@ export async function openCappedSite(options: CappedSiteOptions) {
     pins,
     evictions,
     removed,
+    purged,
     failures,
     ...kept,
     close,

@@ -79,7 +79,8 @@ export function integrityOf(site: CappedSite, { maxBytes, failAt, refetch }: Int
     elapsed: () => time.elapsed,
     sleep,
   })
-  const verification = new Verification({ ...common, blobs, repair })
+  const pins = { lost: async function* () {} }
+  const verification = new Verification({ ...common, blobs, pins, repair })
   return {
     chunks,
     sendings,

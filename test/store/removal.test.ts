@@ -18,10 +18,11 @@ import {
   present,
   pullBlob,
   pullImage,
+  pullManifest,
 } from './capped-site.ts'
 
 const KIB = 1024
-const NOTHING_KEPT = { pinned: 0, inUse: 0 }
+const NOTHING_KEPT = { pinned: 0, inUse: 0, listed: 0 }
 
 /** Two tags of one repository that share a layer, and one of another with the first one's bytes. */
 async function openFilled() {
@@ -110,6 +111,30 @@ test('what another tag of the repository means stays its own, without the regist
   assert.equal(await site.catalog.getMember(HUB, v1, 'manifest'), undefined)
 })
 
+test('what an image that stays lists stays the place’s own, and goes with the image', async () => {
+  const { site, named, v1 } = await openFilled()
+  await using _ = site
+  const child = { digest: v1, size: 1, kind: 'manifest' } as const
+  const index = await pullManifest(site, { children: [child], tag: 'old' })
+  await site.catalog.putTag(HUB, 'new' as Tag, { digest: index, checkedAt: 1 })
+  const isOurs = async (digest: Digest) =>
+    (await site.catalog.getMember(HUB, digest, 'manifest'))?.isProven === true
+  const { removed } = await purge(site, reference(v1))
+  assert.deepEqual([removed.kept.listed, removed.tags], [1, 1])
+  // Of the tags that are meant the index has another, and so stays with what it lists.
+  await site.catalog.putTag(HUB, 'old-arm' as Tag, { digest: v1, checkedAt: 1 })
+  await purge(site, { kind: 'pattern', glob: 'docker.io/**:old*' })
+  assert.deepEqual([await isOurs(v1), await isOurs(index)], [true, true])
+  // Here the index stays for another place alone: nothing of it is the first one's any more.
+  await site.catalog.putMember(OTHER, { digest: index, size: 1, kind: 'manifest' })
+  const whole = await purge(site, { kind: 'upstream', upstream: 'docker.io' })
+  assert.equal(whole.removed.kept.listed, 0)
+  assert.deepEqual([await isOurs(v1), await isOurs(index)], [false, false])
+  assert.deepEqual(await present(site, { ...named, index }), [
+    ...['v1', 'base', 'one', 'other', 'otherLayer', 'index'],
+  ])
+})
+
 test('a pattern means the tags or the repositories that it matches', async () => {
   const { site, named } = await openFilled()
   await using _ = site
@@ -155,7 +180,7 @@ test('content in use is not purged, and is counted', async () => {
     manifests: 0,
     blobs: 0,
     bytes: 0,
-    kept: { pinned: 0, inUse: 1 },
+    kept: { pinned: 0, inUse: 1, listed: 0 },
   })
   release()
   assert.equal((await purge(site, reference('v1'))).removed.manifests, 1)
@@ -209,7 +234,7 @@ test('garbage that is pinned or being read stays', async () => {
   site.pins.add(v1)
   site.leases.hold(orphan)
   const { removed } = await site.garbage.collect()
-  assert.deepEqual(removed.kept, { pinned: 1, inUse: 1 })
+  assert.deepEqual(removed.kept, { pinned: 1, inUse: 1, listed: 0 })
   assert.deepEqual(await present(site, { v1, one: named.one, orphan }), ['v1', 'one', 'orphan'])
 })
 

@@ -4,6 +4,7 @@ import { type App, startApp } from '../../src/app.ts'
 import type {
   Config,
   FrontDoorConfig,
+  PreloadJob,
   TagRule,
   TlsFiles,
   UpstreamConfig,
@@ -36,6 +37,7 @@ export interface TestAppOptions {
   readonly patienceMs?: number
   /** What Larder may store; default 1 GiB. */
   readonly maxBytes?: number
+  readonly preload?: readonly PreloadJob[]
   /** Told of each step of the store. */
   readonly failAt?: FailAt
 }
@@ -219,7 +221,7 @@ function configOf(options: TestAppOptions, dataDir: string): Config {
     memory: { chunkCacheBytes: options.chunkCacheBytes ?? 2 ** 26 },
     upstreams: options.upstreams.map(upstreamOf),
     offline: options.offline ?? false,
-    preload: [],
+    preload: options.preload ?? [],
   }
 }
 

@@ -44,6 +44,26 @@ export function testBlobStore(name: string, createStore: () => Promise<TestBlobS
     assert.deepEqual(await blobs.read(digest, 100), bytes)
   })
 
+  contract(
+    'what is staged is there once it is committed, whoever stores the same',
+    async (blobs) => {
+      const { digest, bytes } = sample(3000)
+      const [one, other, third] = await Promise.all([1, 2, 3].map(() => blobs.stage(3000)))
+      for (const staged of [one, other, third]) {
+        await staged?.append([bytes.subarray(0, 7), bytes.subarray(7, 9)])
+        await staged?.append([bytes.subarray(9)])
+        assert.equal(staged?.size, 3000)
+      }
+      assert.equal(await blobs.stat(digest), undefined)
+      await third?.discard()
+      assert.equal(await blobs.stat(digest), undefined)
+      await Promise.all([one?.commit(digest), other?.commit(digest)])
+      await one?.discard()
+      assert.deepEqual(await blobs.read(digest, 3000), bytes)
+      assert.deepEqual(await scanned(blobs), new Map([[digest, 3000]]))
+    },
+  )
+
   contract('content with no bytes is content', async (blobs) => {
     await blobs.put(EMPTY_SHA256, Buffer.alloc(0))
     assert.equal(await blobs.stat(EMPTY_SHA256), 0)

@@ -48,21 +48,24 @@ async function writeBody(delivery: Delivery, response: ServerResponse): Promise<
   const end = Math.min(cut?.after ?? body.length, body.length)
   let position = 0
   for (const { after, barrier } of stalls.toSorted((a, b) => a.after - b.after)) {
-    await writePieces(response, body.subarray(position, Math.min(after, end)), delivery.pieceBytes)
+    await writePieces(delivery, response, body.subarray(position, Math.min(after, end)))
     position = Math.max(position, Math.min(after, end))
     await barrier.wait()
   }
-  await writePieces(response, body.subarray(position, end), delivery.pieceBytes)
+  await writePieces(delivery, response, body.subarray(position, end))
 }
 
 async function writePieces(
+  delivery: Delivery,
   response: ServerResponse,
   bytes: Buffer,
-  pieceBytes: number,
 ): Promise<void> {
+  const { pieceBytes } = delivery
   const step = pieceBytes === 0 ? Math.max(1, bytes.length) : pieceBytes
   for (let i = 0; i < bytes.length; i += step) {
-    await write(response, bytes.subarray(i, i + step))
+    const piece = bytes.subarray(i, i + step)
+    await write(response, piece)
+    delivery.sentBytes += piece.length
     if (pieceBytes !== 0) await setImmediate()
   }
 }

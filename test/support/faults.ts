@@ -22,6 +22,8 @@ export interface Delivery {
   /** Bytes a write; 0: all at once. */
   pieceBytes: number
   keepAlive: boolean
+  /** Bytes of the body that the kernel has taken so far. */
+  sentBytes: number
 }
 
 export type Fault = (delivery: Delivery, request: RecordedRequest) => void
@@ -38,6 +40,7 @@ export function newDelivery(status: number, headers: Delivery['headers'], body: 
     cut: undefined,
     pieceBytes: 0,
     keepAlive: true,
+    sentBytes: 0,
   }
 }
 

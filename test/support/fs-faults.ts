@@ -4,8 +4,14 @@ import { syncBuiltinESMExports } from 'node:module'
 const FUNCTIONS = ['mkdir', 'open', 'rename', 'rm', 'chmod'] as const
 const METHODS = ['read', 'writev', 'sync', 'chmod', 'truncate', 'stat'] as const
 
-/** Told of each file operation before it is done. What it throws is the operation's failure. */
-export type FileOperationHook = (operation: string, path: string | undefined) => void
+/**
+ * Told of each file operation before it is done, which waits for it. What it throws is the
+ * operation's failure.
+ */
+export type FileOperationHook = (
+  operation: string,
+  path: string | undefined,
+) => void | Promise<void>
 
 /** Puts `before` ahead of every file operation of this process, until it is disposed of. */
 export async function interceptFiles(before: FileOperationHook): Promise<Disposable> {
@@ -27,7 +33,7 @@ export async function interceptFiles(before: FileOperationHook): Promise<Disposa
 function intercept<T extends object>(target: T, name: keyof T & string, before: FileOperationHook) {
   const original = Reflect.get(target, name) as (...args: unknown[]) => unknown
   const replacement = async function (this: unknown, ...args: unknown[]) {
-    before(name, typeof args[0] === 'string' ? args[0] : undefined)
+    await before(name, typeof args[0] === 'string' ? args[0] : undefined)
     return original.apply(this, args)
   }
   Reflect.set(target, name, replacement)

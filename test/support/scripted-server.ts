@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 
 import { Barrier } from './barrier.ts'
 import { deliver } from './deliver.ts'
-import { type Fault, hold, newDelivery } from './faults.ts'
+import { type Delivery, type Fault, hold, newDelivery } from './faults.ts'
 
 export interface RecordedRequest {
   readonly method: string
@@ -65,6 +65,7 @@ export class ScriptedServer {
   readonly #server: Server
   readonly #secure: boolean
   readonly #sockets = new Set<Socket>()
+  #answers: { readonly request: RecordedRequest; readonly delivery: Delivery }[] = []
   #scripts: Script[] = []
   #arrivals: Arrival[] = []
 
@@ -159,9 +160,18 @@ export class ScriptedServer {
     await promise
   }
 
+  /** Body bytes of the successful answers to what matches, once all of them have ended. */
+  async sentBytes(matcher: Matcher = {}): Promise<number> {
+    await Promise.all(this.find(matcher).map(({ delivered }) => delivered))
+    return this.#answers
+      .filter(({ request, delivery }) => delivery.status < 300 && matches(matcher, request))
+      .reduce((sum, { delivery }) => sum + delivery.sentBytes, 0)
+  }
+
   /** Forgets the requests so far, so that counts begin at 0. */
   forget(): void {
     this.requests.length = 0
+    this.#answers = []
   }
 
   async #serve(message: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -173,6 +183,7 @@ export class ScriptedServer {
     const { status, headers = {}, body = '' } = await this.#handler(request)
     const delivery = newDelivery(status, { ...headers }, toBuffer(body))
     for (const fault of faults) fault(delivery, request)
+    this.#answers.push({ request, delivery })
     await deliver(delivery, response)
   }
 

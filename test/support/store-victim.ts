@@ -17,7 +17,12 @@ await interceptFiles(() => {
   if (++count === Number(killAt)) process.kill(process.pid, 'SIGKILL')
 })
 if (way === 'put') await blobs.put(digest, bytes)
-else {
+else if (way === 'stage') {
+  const staged = await blobs.stage()
+  await staged.append([bytes.subarray(0, 7)])
+  await staged.append([bytes.subarray(7)])
+  await staged.commit(digest)
+} else {
   const ingest = await blobs.ingest(digest)
   await ingest.append([bytes.subarray(0, 7)])
   await ingest.append([bytes.subarray(7)])

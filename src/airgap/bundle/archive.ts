@@ -5,6 +5,7 @@ import { BUNDLE_FILE, type Bundle, bundleIdOf, MAX_BUNDLE_BYTES, parseBundle } f
 import { type DockerImage, parseDockerImages } from './docker-archive.ts'
 import { ArchiveError } from './errors.ts'
 import type { Intake, TakenContent } from './intake.ts'
+import { INDEX_FILE, LAYOUT_FILE } from './layout.ts'
 import { readEntries, type TarEntry } from './tar-entries.ts'
 
 /** What an archive says of itself, once all of it was read. */
@@ -21,8 +22,6 @@ export interface Archive {
   readonly links: ReadonlyMap<string, string>
 }
 
-const INDEX_FILE = 'index.json'
-const LAYOUT_FILE = 'oci-layout'
 const DOCKER_FILE = 'manifest.json'
 const MAX_INDEX_BYTES = 20 * 1024 * 1024
 const MAX_DOCKER_BYTES = 4 * 1024 * 1024

@@ -1,9 +1,10 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { BlobStore } from '../../store/ports.ts'
 import { BUNDLE_FILE, type Bundle, formatBundle } from './bundle.ts'
+import type { ExportPlan } from './draft.ts'
 import { ExportError } from './export-error.ts'
 import { blobName, formatIndex, formatLayout, INDEX_FILE, LAYOUT_FILE } from './layout.ts'
-import type { ExportPlan, ExportRequest, Planner } from './plan.ts'
+import type { ExportRequest, Planner } from './plan.ts'
 import { type TarFile, tarSize, writeTar } from './tar-writing.ts'
 import { readVerified } from './verified-blob.ts'
 

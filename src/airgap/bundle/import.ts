@@ -227,9 +227,9 @@ class Run {
     const made = planned.filter(({ candidate }) => candidate.isSynthesised).length
     if (made === 0) return
     this.#warn(
-      `${made} of the images came without the manifest of their registry, as docker save writes them: ` +
-        'their digests are not the registry’s, so a pull by the registry’s digest will not find them, ' +
-        'and where the registry can be asked their tags are replaced by what it says',
+      `${made} of the images came without the manifest of their registry, as docker save writes ` +
+        'them: their digests are not those of the registry, so that a pull by its digest does not ' +
+        'find them, and where it can be asked their tags are replaced by what it says',
     )
   }
 

@@ -47,6 +47,7 @@ export class Intake {
   readonly #releases: (() => void)[] = []
   readonly #commits = new PQueue({ concurrency: COMMITS_AT_A_TIME })
   readonly #remembered = new Map<Digest, Buffer>()
+  readonly #pieces = new Pieces()
   #rememberedBytes = 0
   #failure: { readonly error: unknown } | undefined
 
@@ -127,11 +128,20 @@ export class Intake {
 
   async #isHere(digest: Digest, size: number): Promise<boolean> {
     if (this.#sizes.has(digest)) return true
-    const here = await this.#options.blobs.stat(digest)
-    if (here === size) this.#hold(digest, size)
-    else if (here !== undefined && !this.#options.isDry)
-      await this.#options.blobs.quarantine(digest)
-    return here === size
+    const { blobs, isDry } = this.#options
+    const here = await blobs.stat(digest)
+    if (here === undefined) return false
+    const isRight = here === size && (await this.#isSound(digest, size))
+    if (isRight) this.#hold(digest, size)
+    else if (!isDry) await blobs.quarantine(digest)
+    return isRight
+  }
+
+  /** What may be a manifest is read in any case; whether a layer is still right is for others to see. */
+  async #isSound(digest: Digest, size: number): Promise<boolean> {
+    if (size > MAX_MANIFEST_BYTES) return true
+    const bytes = await this.#options.blobs.read(digest, MAX_MANIFEST_BYTES)
+    return bytes !== undefined && digestOf(bytes, algorithmOf(digest)) === digest
   }
 
   async #read(
@@ -143,6 +153,7 @@ export class Intake {
     await this.#commits.onSizeLessThan(1)
     const writer = new Writer(
       this.#options.isDry ? undefined : await this.#options.blobs.stage(size),
+      this.#pieces,
     )
     let isQueued = false
     try {
@@ -215,11 +226,15 @@ const OPENING_BRACE = 0x7b
 const HEAD_BYTES = 4
 const NO_BYTES = Buffer.alloc(0)
 
-/** Writes in large pieces, one of which is under way while the next is gathered. */
+/**
+ * Writes in large pieces, one of which is under way while the next is filled. They are used again:
+ * what comes in small pieces would otherwise stay for the next collection of garbage.
+ */
 class Writer {
   readonly #staged: Staged | undefined
-  #pieces: Buffer[] = []
-  #bytes = 0
+  readonly #pieces: Pieces
+  #piece: Buffer | undefined
+  #filled = 0
   #writing: Promise<void> = Promise.resolve()
   #head = NO_BYTES
   /** Of a dry run: all of it, as long as it may be a manifest. */
@@ -227,8 +242,9 @@ class Writer {
   #size = 0
 
   /** @param staged `undefined`: nothing is written */
-  constructor(staged: Staged | undefined) {
+  constructor(staged: Staged | undefined, pieces: Pieces) {
     this.#staged = staged
+    this.#pieces = pieces
     this.#small = staged === undefined ? [] : undefined
   }
 
@@ -250,13 +266,17 @@ class Writer {
     if (this.#size > MAX_MANIFEST_BYTES) this.#small = undefined
     this.#small?.push(bytes)
     if (this.#staged === undefined) return
-    this.#pieces.push(bytes)
-    this.#bytes += bytes.length
-    if (this.#bytes >= WRITE_BYTES) await this.#begin(this.#staged)
+    for (let at = 0; at < bytes.length; ) {
+      this.#piece ??= this.#pieces.take()
+      const copied = bytes.copy(this.#piece, this.#filled, at)
+      this.#filled += copied
+      at += copied
+      if (this.#filled === this.#piece.length) await this.#begin(this.#staged)
+    }
   }
 
   async flush(): Promise<void> {
-    if (this.#staged !== undefined && this.#bytes > 0) await this.#begin(this.#staged)
+    if (this.#staged !== undefined) await this.#begin(this.#staged)
     await this.#writing
   }
 
@@ -270,13 +290,28 @@ class Writer {
   }
 
   async #begin(staged: Staged): Promise<void> {
-    const pieces = this.#pieces
-    this.#pieces = []
-    this.#bytes = 0
+    const piece = this.#piece
+    if (piece === undefined) return
+    const filled = piece.subarray(0, this.#filled)
+    this.#piece = undefined
+    this.#filled = 0
     await this.#writing
-    this.#writing = staged.append(pieces)
+    this.#writing = staged.append([filled]).finally(() => this.#pieces.give(piece))
     // Whoever waits for it is told.
     this.#writing.catch(() => undefined)
+  }
+}
+
+/** Buffers that are used again. */
+class Pieces {
+  readonly #free: Buffer[] = []
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(WRITE_BYTES)
+  }
+
+  give(piece: Buffer): void {
+    this.#free.push(piece)
   }
 }
 

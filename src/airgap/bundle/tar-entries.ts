@@ -46,13 +46,12 @@ export async function* readEntries(
       feed.count(header)
       const read = seen.add(header)
       if (read !== undefined) {
-        yield { ...read, content: entry as AsyncIterable<Buffer> }
+        yield { ...read, content: contentOf(entry as AsyncIterable<Buffer>, feed) }
       }
       entry.resume()
     }
   } catch (error) {
-    if (error instanceof ArchiveError) throw error
-    throw feed.failure?.error ?? damaged(error)
+    throw feed.whyOf(error)
   } finally {
     // A body that comes no more must not keep anybody from hearing why.
     parser.destroy()
@@ -86,6 +85,12 @@ class Feed {
     }
   }
 
+  /** What the end of the parser, or of an entry, means. */
+  whyOf(error: unknown): unknown {
+    if (error instanceof ArchiveError) return error
+    return this.failure?.error ?? damaged(error)
+  }
+
   count({ size }: Header): void {
     if (++this.#entries > MAX_ENTRIES) {
       throw new ArchiveError(`the archive has more than ${MAX_ENTRIES} entries`)
@@ -109,6 +114,24 @@ class Feed {
     const end = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     const tail = end.length < END_BYTES ? Buffer.concat([this.#tail, end]) : end
     this.#tail = tail.subarray(-END_BYTES)
+  }
+}
+
+/** What is thrown while it is read is thrown to whoever reads it, and not to the loop over entries. */
+async function* contentOf(
+  entry: AsyncIterable<Buffer>,
+  feed: Feed,
+): AsyncGenerator<Buffer, void, undefined> {
+  const pieces = entry[Symbol.asyncIterator]()
+  for (;;) {
+    let next: IteratorResult<Buffer>
+    try {
+      next = await pieces.next()
+    } catch (error) {
+      throw feed.whyOf(error)
+    }
+    if (next.done === true) return
+    yield next.value
   }
 }
 

@@ -1,20 +1,8 @@
 /** A pull through Larder itself, as a node would make one: manifest, platform, config. */
-import { type IncomingHttpHeaders, request as requestHttp } from 'node:http'
-import { request as requestHttps } from 'node:https'
-
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { parseManifest } from '../../oci/manifest.ts'
 import { formatReference, type ImageReference, type Reference } from '../../oci/reference.ts'
-
-export interface OwnAnswer {
-  readonly status: number
-  readonly headers: IncomingHttpHeaders
-  readonly body: Buffer
-}
-
-const TIMEOUT_MS = 60_000
-/** Of a manifest or a config; a layer is never asked for. */
-const MAX_BYTES = 32 * 1024 * 1024
+import { ask } from '../ask.ts'
 
 /** What went wrong with a pull; its message is for an operator. */
 export class OwnPullError extends Error {
@@ -25,41 +13,6 @@ export class OwnPullError extends Error {
     super(message)
     this.status = status
   }
-}
-
-/**
- * Not with fetch, which refuses some ports.
- *
- * @param url origin of a listener
- * @throws what the system says, or {@link OwnPullError}
- */
-export function ask(url: string, path: string, timeoutMs = TIMEOUT_MS): Promise<OwnAnswer> {
-  const target = new URL(path, url)
-  const { promise, resolve, reject } = Promise.withResolvers<OwnAnswer>()
-  const options = {
-    headers: { Accept: '*/*' },
-    signal: AbortSignal.timeout(timeoutMs),
-    // Whether its certificate is good for its nodes is looked at by itself.
-    rejectUnauthorized: false,
-  }
-  const send = target.protocol === 'https:' ? requestHttps : requestHttp
-  const request = send(target, options, (response) => {
-    const chunks: Buffer[] = []
-    let bytes = 0
-    response.on('data', (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes > MAX_BYTES) response.destroy(new OwnPullError('the answer does not end'))
-      else chunks.push(chunk)
-    })
-    response.on('error', reject)
-    response.on('end', () => {
-      const { statusCode = 0, headers } = response
-      resolve({ status: statusCode, headers, body: Buffer.concat(chunks) })
-    })
-  })
-  request.on('error', reject)
-  request.end()
-  return promise
 }
 
 /**

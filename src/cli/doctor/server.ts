@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises'
 
 import type { TlsFiles } from '../../config/config.ts'
 import type { ImageReference } from '../../oci/reference.ts'
+import { ask } from '../ask.ts'
 import { type Finding, fail, ok, reasonOf, warn } from './finding.ts'
-import { ask, OwnPullError, pullThrough } from './own-pull.ts'
+import { OwnPullError, pullThrough } from './own-pull.ts'
 
 const TIMEOUT_MS = 10_000
 const DAY_MS = 86_400_000

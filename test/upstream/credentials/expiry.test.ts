@@ -73,10 +73,10 @@ test('the metric is in seconds, and there only while something is known', async 
   const metrics = new Metrics('0.0.0-test', ['a'])
   const lines = async () =>
     (await metrics.render()).split('\n').filter((line) => /^larder_upstream_credential/.test(line))
-  metrics.credentialExpiry({ upstream: 'a', at: SOON * 1000 })
+  metrics.upstreams.credentialExpiry({ upstream: 'a', at: SOON * 1000 })
   assert.deepEqual(await lines(), [
     `larder_upstream_credential_expiry_timestamp_seconds{upstream="a"} ${SOON}`,
   ])
-  metrics.credentialExpiry({ upstream: 'a', at: undefined })
+  metrics.upstreams.credentialExpiry({ upstream: 'a', at: undefined })
   assert.deepEqual(await lines(), [])
 })

@@ -1,0 +1,307 @@
+/** What the admin API answers: for its document, and for the tests that hold it to that. */
+import { z } from 'zod'
+
+const bytes = z.int().nonnegative().meta({ description: 'bytes' })
+const count = z.int().nonnegative()
+const time = z.number().meta({ description: 'epoch milliseconds' })
+const digest = z.string().meta({ description: 'such as sha256:…' })
+/** Of what is not known it says -1. */
+const size = z.int().min(-1).meta({ description: 'bytes; -1: not known' })
+const ratio = z.number().min(0).max(1)
+const annotations = z.record(z.string(), z.string())
+
+const PROBLEM = z.strictObject({
+  file: z.string().optional(),
+  line: z.int().optional(),
+  column: z.int().optional(),
+  variable: z.string().optional(),
+  path: z.string(),
+  message: z.string(),
+})
+
+const ERROR = z.strictObject({
+  code: z.string(),
+  message: z.string(),
+  problems: z.array(PROBLEM).optional(),
+})
+
+export const FAILURE = z.strictObject({ error: ERROR })
+
+export const RELOADED = z.strictObject({ ok: z.literal(true), warnings: z.array(PROBLEM) })
+
+const STORED = z.strictObject({
+  usedBytes: bytes,
+  quotaBytes: z.number(),
+  availableBytes: bytes,
+  blobs: count,
+  manifests: count,
+  tags: count,
+})
+
+export const OVERVIEW = z.strictObject({
+  version: z.string(),
+  startedAt: time,
+  uptimeSeconds: count,
+  requests: z.strictObject({
+    total: count,
+    byResult: z.record(z.string(), count),
+    hitRatio: ratio.optional(),
+  }),
+  bytes: z.strictObject({
+    served: bytes,
+    fetched: bytes,
+    saved: z.int(),
+    hitRatio: ratio.optional(),
+  }),
+  storage: STORED,
+  pins: z.strictObject({
+    complete: count,
+    incomplete: count,
+    pinnedBytes: bytes,
+    missingBytes: bytes,
+  }),
+})
+
+const IMAGE = z.strictObject({
+  name: z.string(),
+  upstream: z.string(),
+  repository: z.string(),
+  digest,
+  tags: z.array(z.string()),
+  platforms: z.array(z.strictObject({ platform: z.string(), complete: z.boolean() })),
+  bytes,
+  sharedBytes: bytes,
+  missingBytes: bytes,
+  complete: z.boolean(),
+  lastUsedAt: time.optional(),
+  pinned: z.boolean(),
+})
+
+export const IMAGES = z.strictObject({ images: z.array(IMAGE), next: z.string().optional() })
+
+const CONTENT = z.strictObject({ digest, mediaType: z.string(), size, here: z.boolean() })
+
+export const IMAGE_DETAIL = IMAGE.extend({
+  mediaType: z.string().optional(),
+  artifactType: z.string().optional(),
+  annotations,
+  tag: z
+    .strictObject({
+      tag: z.string(),
+      checkedAt: time,
+      refusedAt: time.optional(),
+      history: z.array(z.strictObject({ digest, seenAt: time })),
+    })
+    .optional(),
+  manifests: z.array(CONTENT.extend({ platform: z.string().optional(), layers: z.array(CONTENT) })),
+  referrers: z.array(
+    z.strictObject({
+      digest,
+      mediaType: z.string(),
+      size,
+      subject: digest.optional(),
+      artifactType: z.string().optional(),
+      annotations,
+    }),
+  ),
+  raw: z.string().optional(),
+})
+
+export const CONFIGURATION = z.strictObject({
+  config: z.looseObject({ version: z.literal(1) }),
+  origins: z.record(z.string(), z.enum(['default', 'file', 'env'])),
+})
+
+const PIN = z.strictObject({
+  name: z.string(),
+  kind: z.enum(['tag', 'digest', 'pattern']),
+  owner: z.string(),
+  digest: digest.optional(),
+  follows: z.boolean(),
+  createdAt: time,
+  expiresAt: time.optional(),
+})
+
+export const PINS = z.strictObject({ pins: z.array(PIN) })
+export const PINNED = PINS.extend({ unknown: z.array(z.string()) })
+export const UNPINNED = z.strictObject({ unpinned: count, unknown: z.array(z.string()) })
+
+const REMOVED = z.strictObject({
+  tags: count,
+  manifests: count,
+  blobs: count,
+  bytes,
+  kept: z.strictObject({ pinned: count, inUse: count, listed: count }),
+  items: z.array(z.strictObject({ name: z.string(), size: size.optional() })),
+})
+
+export const PURGED = REMOVED.extend({ unknown: z.array(z.string()) })
+export const COLLECTED = REMOVED.extend({ files: z.strictObject({ count, bytes }) })
+
+export const STORAGE = STORED.extend({
+  pinnedBytes: bytes,
+  parts: z.strictObject({ count, bytes }),
+  next: z.array(z.strictObject({ name: z.string(), bytes, lastUsedAt: time })),
+})
+
+export const UPSTREAMS = z.strictObject({
+  upstreams: z.array(
+    z.strictObject({
+      name: z.string(),
+      match: z.array(z.string()),
+      access: z.enum(['public', 'shared', 'caller']),
+      offline: z.boolean(),
+      circuit: z.enum(['closed', 'open', 'half_open']),
+      rateLimit: z
+        .strictObject({
+          limit: z.number().optional(),
+          remaining: z.number().optional(),
+          windowSeconds: z.number().optional(),
+        })
+        .optional(),
+      restsMs: z.number(),
+      waiting: count,
+    }),
+  ),
+})
+
+const FAILED = FAILURE.extend({ event: z.literal('failed') })
+const seconds = z.number().nonnegative()
+
+const VERIFIED = z.strictObject({
+  event: z.literal('done'),
+  checked: count,
+  ok: count,
+  damaged: count,
+  missing: count,
+  repaired: count,
+  unrepaired: z
+    .array(
+      z.strictObject({
+        digest,
+        fault: z.enum(['damaged', 'missing']),
+        places: z.array(z.string()),
+      }),
+    )
+    .optional(),
+})
+
+export const VERIFY_LINES = z.discriminatedUnion('event', [
+  z.strictObject({ event: z.literal('started'), repair: z.boolean() }),
+  z.strictObject({ event: z.literal('progress'), checked: count, total: count, bytes }),
+  z.strictObject({ event: z.literal('fault'), digest, fault: z.enum(['damaged', 'missing']) }),
+  VERIFIED,
+  FAILED,
+])
+
+const IMAGE_FAILURE = { code: z.string(), message: z.string() }
+
+export const PRELOAD_LINES = z.discriminatedUnion('event', [
+  z.strictObject({
+    event: z.literal('started'),
+    images: count.optional(),
+    job: z.string().optional(),
+    dryRun: z.boolean(),
+  }),
+  z.strictObject({
+    event: z.literal('progress'),
+    images: count,
+    imagesDone: count,
+    bytes,
+    totalBytes: bytes,
+    fetchedBytes: bytes,
+    bytesPerSecond: z.number().nonnegative(),
+    active: z.array(z.strictObject({ image: z.string(), digest, bytes, totalBytes: bytes })),
+  }),
+  z.strictObject({
+    event: z.literal('image'),
+    image: z.string(),
+    state: z.enum(['fetching', 'done', 'unchanged', 'failed']),
+    digest: digest.optional(),
+    bytes: bytes.optional(),
+    fetchedBytes: bytes.optional(),
+    warning: z.string().optional(),
+    error: z.strictObject(IMAGE_FAILURE).optional(),
+  }),
+  z.strictObject({
+    event: z.literal('done'),
+    images: z.strictObject({ done: count, unchanged: count, failed: count }),
+    bytes: z.strictObject({ fetched: bytes, here: bytes }),
+    failed: z.array(z.strictObject({ image: z.string(), ...IMAGE_FAILURE })),
+    seconds,
+  }),
+  FAILED,
+])
+
+const MISSING = z.strictObject({
+  digest,
+  kind: z.enum(['manifest', 'blob']),
+  size,
+  mediaType: z.string().optional(),
+  platform: z.looseObject({ os: z.string(), architecture: z.string() }).optional(),
+  parent: digest.optional(),
+  lack: z.enum(['missing', 'damaged', 'unconfirmed']),
+})
+
+export const CHECK_LINES = z.discriminatedUnion('event', [
+  z.strictObject({ event: z.literal('started'), images: count }),
+  z.strictObject({
+    event: z.literal('image'),
+    image: z.string(),
+    complete: z.boolean(),
+    digest: digest.optional(),
+    missing: z.array(MISSING),
+    missingBytes: bytes,
+    bytes,
+    reason: z.string().optional(),
+  }),
+  z.strictObject({
+    event: z.literal('done'),
+    images: count,
+    complete: count,
+    incomplete: count,
+    missingBytes: bytes,
+    bytes,
+  }),
+  FAILED,
+])
+
+export const IMPORT_LINES = z.discriminatedUnion('event', [
+  z.strictObject({ event: z.literal('started'), dryRun: z.boolean() }),
+  z.strictObject({ event: z.literal('progress'), bytes, blobs: count }),
+  z.strictObject({
+    event: z.literal('image'),
+    image: z.string(),
+    digest: digest.optional(),
+    state: z.enum(['published', 'unchanged', 'refused']),
+    reason: z.string().optional(),
+  }),
+  z.strictObject({ event: z.literal('warning'), message: z.string() }),
+  z.strictObject({
+    event: z.literal('done'),
+    images: z.strictObject({ published: count, unchanged: count, refused: count }),
+    bytes,
+    addedBytes: bytes,
+    addedBlobs: count,
+    seconds,
+  }),
+  FAILED,
+])
+
+const INCOMPLETE = z.strictObject({
+  image: z.string(),
+  reason: z.string().optional(),
+  missing: z.array(MISSING),
+  missingBytes: bytes,
+})
+
+export const EXPORT_PLAN = z.strictObject({
+  images: count,
+  blobs: count,
+  bytes,
+  leftOut: z.array(INCOMPLETE),
+  missing: z.array(INCOMPLETE),
+  bundle: z.looseObject({}).meta({ description: 'what larder-bundle.json would say' }),
+})
+
+export const OPENAPI = z.looseObject({ openapi: z.literal('3.1.0') })

@@ -1,0 +1,112 @@
+import type { z } from 'zod'
+
+import {
+  CHECK_LINES,
+  COLLECTED,
+  CONFIGURATION,
+  EXPORT_PLAN,
+  IMAGE_DETAIL,
+  IMAGES,
+  IMPORT_LINES,
+  OPENAPI,
+  OVERVIEW,
+  PINNED,
+  PINS,
+  PRELOAD_LINES,
+  PURGED,
+  RELOADED,
+  STORAGE,
+  UNPINNED,
+  UPSTREAMS,
+  VERIFY_LINES,
+} from './answers.ts'
+import { TAR_TYPE } from './media-types.ts'
+
+/** What an operation answers when it does what it was asked. */
+export type Answer = { readonly description?: string } & (
+  | { readonly kind: 'json'; readonly schema: z.ZodType }
+  /** One such object a line. */
+  | { readonly kind: 'lines'; readonly schema: z.ZodType }
+  | { readonly kind: 'bytes'; readonly mediaType: string }
+)
+
+export interface Operation {
+  readonly summary: string
+  readonly answer: Answer
+}
+
+/** What is said of each operation besides what it takes, by method and path. */
+export const OPERATIONS: Readonly<Record<string, Operation>> = {
+  'GET /overview': {
+    summary: 'Whether it works, what it saves since its start, and how full it is',
+    answer: json(OVERVIEW),
+  },
+  'GET /images': {
+    summary: 'What is in the cache, a page at a time',
+    answer: json(IMAGES),
+  },
+  'GET /images/{name}': {
+    summary: 'All that is known of one image: its tag, layers, referrers and manifest',
+    answer: json(IMAGE_DETAIL),
+  },
+  'GET /config': {
+    summary: 'The configuration in effect without secrets, and where each value comes from',
+    answer: json(CONFIGURATION),
+  },
+  'GET /storage': {
+    summary: 'What is used, of how much, and what would be evicted next',
+    answer: json(STORAGE),
+  },
+  'GET /upstreams': { summary: 'How each registry is', answer: json(UPSTREAMS) },
+  'GET /openapi.json': { summary: 'This document', answer: json(OPENAPI) },
+  'GET /pins': { summary: 'What is kept whatever has to go', answer: json(PINS) },
+  'POST /pins': {
+    summary: 'Keeps images; exactly one of references and pattern says which',
+    answer: json(PINNED),
+  },
+  'DELETE /pins': {
+    summary: 'Keeps images no longer; exactly one of reference and pattern says which',
+    answer: json(UNPINNED),
+  },
+  'POST /purge': {
+    summary: 'Removes what exactly one of references, pattern, upstream, unusedFor, downTo says',
+    answer: json(PURGED),
+  },
+  'POST /gc': { summary: 'Removes what nothing names any more', answer: json(COLLECTED) },
+  'POST /reload': {
+    summary: 'Reads the configuration again: all of it is in use, or that of before',
+    answer: json(RELOADED),
+  },
+  'POST /verify': {
+    summary: 'Hashes everything that is stored, for as long as whoever asked listens',
+    answer: lines(VERIFY_LINES),
+  },
+  'POST /preload': {
+    summary: 'Fetches images, or those of a job, for as long as whoever asked listens',
+    answer: lines(PRELOAD_LINES),
+  },
+  'POST /check': {
+    summary: 'Says of images whether they could be pulled without a network',
+    answer: lines(CHECK_LINES),
+  },
+  'POST /import': {
+    summary: 'Takes images from a plain tar, for as long as whoever sends it listens',
+    answer: lines(IMPORT_LINES),
+  },
+  'POST /export': {
+    summary: 'Images as an OCI image layout',
+    answer: { kind: 'bytes', mediaType: TAR_TYPE, description: 'a plain tar' },
+  },
+  'POST /export/plan': {
+    summary: 'What an export would be',
+    answer: json(EXPORT_PLAN),
+  },
+}
+
+function json(schema: z.ZodType): Answer {
+  return { kind: 'json', schema }
+}
+
+function lines(schema: z.ZodType): Answer {
+  return { kind: 'lines', schema, description: 'one such object a line, the last done or failed' }
+}

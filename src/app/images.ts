@@ -1,0 +1,23 @@
+import type { Images as ImagesPort } from '../admin/ports.ts'
+import type { Digest } from '../oci/digest.ts'
+import { detailOf } from '../store/image-detail.ts'
+import { Images } from '../store/images.ts'
+import type { Store } from './store.ts'
+
+/** What is in the cache, for the admin API. */
+export function createImages({ catalog, files: blobs, pins, clock, usage }: Store): ImagesPort {
+  const isPinned = (digest: Digest) => pins.isProtected(digest)
+  const images = new Images({ catalog, blobs, isPinned })
+  return {
+    async list({ sort, unusedForMs, ...query }) {
+      // What was pulled a moment ago is to be seen.
+      await usage.flush()
+      const usedBefore = unusedForMs === undefined ? undefined : clock.now() - unusedForMs
+      return images.list({ ...query, order: sort, usedBefore })
+    },
+    async find({ upstream, repository, reference }) {
+      await usage.flush()
+      return detailOf({ catalog, blobs, images }, { upstream, repository }, reference)
+    },
+  }
+}

@@ -1,0 +1,64 @@
+import type { Instruments } from './instruments.ts'
+
+const IMAGE_RESULTS = ['done', 'unchanged', 'failed'] as const
+
+/** What a preload has come to: how many images of each kind. */
+export type PreloadedImages = Readonly<Record<(typeof IMAGE_RESULTS)[number], number>>
+
+/**
+ * Preloads, and the jobs of the configuration. Their label is not `job`: that is Prometheus' own, and
+ * what a target says of it is renamed.
+ */
+export class PreloadMetrics {
+  readonly #succeededAt
+  readonly #failedImages
+  readonly #images
+  readonly #running
+
+  constructor(instruments: Instruments) {
+    this.#succeededAt = instruments.gauge(
+      'preload_last_success_timestamp_seconds',
+      'When everything that a preload job names was last found or fetched',
+      ['preload'],
+    )
+    this.#failedImages = instruments.gauge(
+      'preload_failed_images',
+      'Images that the last run of a preload job could not get',
+      ['preload'],
+    )
+    this.#images = instruments.counter(
+      'preload_images_total',
+      'Images preloaded: fetched, here already, not to be had',
+      ['result'],
+    )
+    this.#running = instruments.gauge('preloads_running', 'Preloads under way')
+    for (const result of IMAGE_RESULTS) this.#images.inc({ result }, 0)
+  }
+
+  /** @returns to be called once, with what came of it, or with nothing when it did not end by itself */
+  began(): (images?: PreloadedImages) => void {
+    this.#running.inc()
+    return (images) => {
+      this.#running.dec()
+      if (images === undefined) return
+      for (const result of IMAGE_RESULTS) this.#images.inc({ result }, images[result])
+    }
+  }
+
+  /** A job of the configuration has ended. */
+  jobEnded(
+    preload: string,
+    { isWhole, failedImages }: { readonly isWhole: boolean; readonly failedImages: number },
+  ): void {
+    if (isWhole) this.#succeededAt.set({ preload }, Date.now() / 1000)
+    this.#failedImages.set({ preload }, failedImages)
+  }
+
+  /** Those are no longer in the configuration. */
+  forgetJobs(jobs: readonly string[]): void {
+    for (const preload of jobs) {
+      this.#succeededAt.remove({ preload })
+      this.#failedImages.remove({ preload })
+    }
+  }
+}
