@@ -87,9 +87,11 @@ async function* imagesOf(
   const isAfter = (reference: string) =>
     after === undefined || compareReferences(reference, after) > 0
   const seen = new Set<Digest>()
+  const tagged = new Set<Digest>()
   for (let last = ''; ; ) {
     const page = selection.pageTags(place.id, last, PAGE)
     for (const { tag, digest } of page) {
+      tagged.add(digest)
       if (seen.has(digest) || !matches.isTag(tag, digest)) continue
       seen.add(digest)
       if (isAfter(tag)) yield { place, digest, tag }
@@ -101,8 +103,8 @@ async function* imagesOf(
   for (let last = FIRST_MEMBER; ; ) {
     const page = rows.pageMembers(place.id, last, PAGE)
     for (const { digest, kind, confirmed } of page) {
-      if (kind !== 'manifest' || confirmed === 0 || !isAfter(digest)) continue
-      if (!matches.isDigest(digest) || !rows.isLoose(place.id, digest)) continue
+      if (kind !== 'manifest' || confirmed === 0 || tagged.has(digest)) continue
+      if (!isAfter(digest) || !matches.isDigest(digest) || !rows.isLoose(place.id, digest)) continue
       yield { place, digest, tag: undefined }
     }
     await slices.rest()

@@ -171,8 +171,13 @@ export class Images {
   }
 
   async #valueOf(image: FoundImage, order: ImageOrder, slices: Slices): Promise<number> {
-    if (order === 'size') return storedBytes(await this.contents(image.digest, slices))
-    return this.#options.catalog.retention.blob(image.digest)?.usedAt ?? 0
+    const { images, retention } = this.#options.catalog
+    const stored = retention.blob(image.digest)
+    if (order !== 'size') return stored?.usedAt ?? 0
+    // Most list nothing but blobs: one question instead of a walk.
+    const { bytes, hasManifests } = images.listedSum(image.digest)
+    if (hasManifests === 0) return bytes + (stored?.size ?? 0)
+    return storedBytes(await this.contents(image.digest, slices))
   }
 }
 

@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import type { TestApp } from '../support/app.ts'
 import { Barrier } from '../support/barrier.ts'
 import { hangUp } from '../support/faults.ts'
-import { interceptFiles } from '../support/fs-faults.ts'
+import { interceptFiles, systemError } from '../support/fs-faults.ts'
 import { send } from '../support/http-client.ts'
 import { APP, startHub } from '../support/hub.ts'
 
@@ -46,6 +46,25 @@ for (const access of ['public', 'caller', 'shared'] as const) {
     )
   })
 }
+
+test('a pinned manifest that cannot be read does not cost the other pins their restoration', async () => {
+  await using hub = await startHub({ upstream: { access: 'shared' } })
+  const { app, registry, dockerList } = hub
+  const { digest } = dockerList.descriptor
+  for (const tag of ['v1', 'docker']) {
+    assert.equal((await app.get(`${APP}/manifests/${tag}`)).status, 200)
+    await pin(app, `docker.io/library/app:${tag}`)
+  }
+  using _ = await interceptFiles((operation, path = '') => {
+    if (operation === 'open' && path.endsWith(digest.slice('sha256:'.length))) {
+      throw systemError('EIO')
+    }
+  })
+  await app.restart({}, () => loseDatabase(app.dataDir))
+  registry.script({}, hangUp('rst'))
+  assert.equal((await app.get(`${APP}/manifests/v1`)).status, 200)
+  assert.equal((await app.get(`${APP}/manifests/docker`)).status, 502)
+})
 
 async function pin({ adminUrl }: TestApp, reference: string): Promise<void> {
   const body = JSON.stringify({ references: [reference] })

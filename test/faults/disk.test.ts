@@ -138,6 +138,13 @@ test('what may not be read is fetched and stored anew, and that is told once', a
     assert.deepEqual(linesOf(app), ['warn began'])
     registry.script({}, hangUp('rst'))
     assert.equal((await app.get(`${APP}/blobs/${layers[2]}`)).status, 502)
+    const { status, body } = await send(app.adminUrl, '/api/v1/verify', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: '{}',
+    })
+    assert.equal(status, 200)
+    assert.match(body.toString(), /"event":"done".*"damaged":0,"missing":1,/)
   }
   // Its owner has put the last one right: it was not put aside meanwhile.
   await pull(app, layers[2])

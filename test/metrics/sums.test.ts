@@ -43,8 +43,8 @@ class Ledger implements AsyncDisposable {
     return ledger
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.hub[Symbol.asyncDispose]()
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.hub[Symbol.asyncDispose]()
   }
 
   async pull(path: string, options: ClientRequest = {}): Promise<ClientResponse> {

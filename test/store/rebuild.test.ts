@@ -19,6 +19,7 @@ import {
   openCatalog,
 } from '../../src/store/rebuild.ts'
 import { Barrier } from '../support/barrier.ts'
+import { interceptFiles, systemError } from '../support/fs-faults.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 
 const PLACE: Place = { upstream: 'docker.io', repository: parseRepository('library/alpine') }
@@ -129,6 +130,27 @@ test('a database that is lost is built from the files, manifests with what they 
   )
   database.close()
 })
+
+for (const code of ['EIO', 'EACCES']) {
+  test(`a file that cannot be read (${code}) does not keep the others from being found`, async () => {
+    await using dir = await makeTempDir()
+    const blobs = await fill(dir.path)
+    await rm(join(dir.path, 'larder.db'))
+    using _ = await interceptFiles((operation, path) => {
+      if (operation === 'open' && path?.endsWith(encodedOf(digestOf(CONFIG)))) {
+        throw systemError(code)
+      }
+    })
+    const { catalog, rebuilt, lines } = openLogged(dir.path, blobs)
+    await rebuilt
+    assert.deepEqual(
+      lines.map(({ fields }) => fields),
+      [{ adopted: 4, dropped: 0 }],
+    )
+    assert.equal((await catalog.totals()).manifests, 2)
+    await catalog.close()
+  })
+}
 
 test('a database that agrees with the files is opened without a word, and keeps its tags', async () => {
   await using dir = await makeTempDir()

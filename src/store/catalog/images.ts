@@ -18,6 +18,14 @@ export interface MemberRow {
   readonly confirmed: 0 | 1
 }
 
+/** What a manifest lists, as a sum. */
+export interface ListedSum {
+  /** Of all that is here. */
+  readonly bytes: number
+  /** 1: it lists manifests, whose own lists are not in the sum. */
+  readonly hasManifests: 0 | 1
+}
+
 export type MemberKey = Pick<MemberRow, 'kind'> & { readonly digest: string }
 
 interface InPlace {
@@ -37,6 +45,7 @@ export class ImageRows {
   readonly #members: Statement<[InPlace & MemberKey & { readonly limit: number }], MemberRow>
   readonly #isLoose: Statement<[InPlace & OfDigest], 0 | 1>
   readonly #listed: Statement<[OfDigest], ListedContent>
+  readonly #listedSum: Statement<[OfDigest], ListedSum>
   readonly #parents: Statement<[OfDigest & { readonly limit: number }], Digest>
   readonly #isTaggedElsewhere: Statement<[InPlace & OfDigest], 0 | 1>
 
@@ -79,6 +88,12 @@ export class ImageRows {
       .pluck()
     this.#listed = database.prepare(
       `select child as digest, kind, manifest_children.size, blobs.size as storedSize
+       from manifest_children left join blobs on blobs.digest = child
+       where parent = :digest`,
+    )
+    this.#listedSum = database.prepare(
+      `select coalesce(sum(blobs.size), 0) as bytes,
+         coalesce(max(kind = 'manifest'), 0) as hasManifests
        from manifest_children left join blobs on blobs.digest = child
        where parent = :digest`,
     )
@@ -127,6 +142,10 @@ export class ImageRows {
 
   listedBy(digest: Digest): ListedContent[] {
     return this.#listed.all({ digest })
+  }
+
+  listedSum(digest: Digest): ListedSum {
+    return this.#listedSum.get({ digest }) ?? { bytes: 0, hasManifests: 0 }
   }
 
   /** At most `limit` manifests that are here and list it. */
