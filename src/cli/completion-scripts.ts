@@ -37,7 +37,7 @@ ${valueBranches(points, (choices) => `if ((++i == CURRENT)); then ${choices.leng
     case "$at" in
 ${points.map(({ at, options }) => `      ${quote(at)}) found=(${described(options.flatMap(({ flags, description }) => flags.map((name) => ({ name, description }))))}) ;;`).join('\n')}
     esac
-    _describe option found -o
+    _describe -o option found
     return
   fi
   case "$at" in

@@ -174,9 +174,9 @@ const ARCHIVES: Readonly<Record<string, Buffer | (() => Buffer)>> = {
     }
     return all
   },
-  'an archive of headers alone': () => {
+  'an archive of little but headers': () => {
     const head = entryOf({ name: 'pax', type: 'x', content: Buffer.alloc(3 * MIB, '9 a=b c\n') })
-    return Buffer.concat(Array.from({ length: 30 }, () => head))
+    return Buffer.concat([...Array.from({ length: 30 }, () => head), tarOf(GOOD)])
   },
 }
 
