@@ -37,7 +37,11 @@ export async function openDataDirectory(
   const path = resolve(cwd, dataDir)
   requireDataDirectory(path)
   warnOfOtherOwner(path, io)
-  const { config, origins } = await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd })
+  const { config, origins } = await loadConfig({
+    ...(file === undefined ? {} : { file }),
+    env,
+    cwd,
+  })
   const destination = { write: (line: string) => void stderr.write(line) }
   const admin = await openLocalAdmin({
     config: at(path, config),
