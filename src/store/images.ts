@@ -146,7 +146,7 @@ export class Images {
     for await (const image of this.#walk(query, undefined, slices)) {
       const value = await this.#valueOf(image, order, slices)
       const one = { image, cursor: { ...keyOf(image), value } }
-      if (after !== undefined && compareCursors(one.cursor, after) < 0) continue
+      if (after !== undefined && compareCursors(one.cursor, after) <= 0) continue
       const last = best.at(-1)
       if (best.length > limit && last && compareCursors(one.cursor, last.cursor) > 0) continue
       insert(best, one)
