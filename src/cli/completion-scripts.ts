@@ -2,20 +2,29 @@ import type { CompletionOption, CompletionPoint } from './completion-model.ts'
 
 /** For `source <(larder completion bash)`. What it does not know are files. */
 export function bashScript(points: readonly CompletionPoint[]): string {
+  const values = valueBranches(points, (choices) => {
+    const offered = `COMPREPLY=($(compgen -W ${quote(choices.join(' '))} -- "$current"))`
+    return `if ((++i == COMP_CWORD)); then ${offered}; return; fi`
+  })
+  const offers = points.map(({ at, options, ...words }) => {
+    const [flags, names] = [flagsOf(options), wordsOf(words)].map((one) => quote(one.join(' ')))
+    return `    ${quote(at)}) flags=${flags} names=${names} ;;`
+  })
   return `# bash completion for larder
 _larder() {
-  local current=\${COMP_WORDS[COMP_CWORD]} at='' i words=''
+  local current=\${COMP_WORDS[COMP_CWORD]} at='' i flags='' names=''
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     case "$at \${COMP_WORDS[i]}" in
-${branches(commandsOf(points), '      ', (at) => `at=${quote(at)}`)}
-${valueBranches(points, (choices) => `if ((++i == COMP_CWORD)); then COMPREPLY=($(compgen -W ${quote(choices.join(' '))} -- "$current")); return; fi`)}
+${commandBranches(points)}
+${values}
     esac
   done
   case "$at" in
-${points.map(({ at, ...point }) => `    ${quote(at)}) if [[ $current == -* ]]; then words=${quote(flagsOf(point.options).join(' '))}; else words=${quote(wordsOf(point).join(' '))}; fi ;;`).join('\n')}
+${offers.join('\n')}
   esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  if [[ $current == -* ]]; then names=$flags; fi
+  COMPREPLY=($(compgen -W "$names" -- "$current"))
 }
 complete -o default -F _larder larder
 `
@@ -23,27 +32,32 @@ complete -o default -F _larder larder
 
 /** For `source <(larder completion zsh)`, or a file `_larder` in `$fpath`. */
 export function zshScript(points: readonly CompletionPoint[]): string {
+  const values = valueBranches(points, (choices) => {
+    const offered = choices.length === 0 ? '_files' : `compadd -- ${choices.map(quote).join(' ')}`
+    return `if ((++i == CURRENT)); then ${offered}; return; fi`
+  })
+  const offers = points.map(({ at, options, commands, choices }) => {
+    const flags = options.flatMap((one) => one.flags.map((name) => ({ ...one, name })))
+    const names = [...commands, ...choices.map((name) => ({ name, description: '' }))]
+    return `    ${quote(at)}) flags=(${described(flags)}) names=(${described(names)}) ;;`
+  })
   return `#compdef larder
 _larder() {
   local current=$words[CURRENT] at='' i
-  local -a found
+  local -a flags names
   for ((i = 2; i < CURRENT; i++)); do
     case "$at $words[i]" in
-${branches(commandsOf(points), '      ', (at) => `at=${quote(at)}`)}
-${valueBranches(points, (choices) => `if ((++i == CURRENT)); then ${choices.length === 0 ? '_files' : `compadd -- ${choices.map(quote).join(' ')}`}; return; fi`)}
+${commandBranches(points)}
+${values}
     esac
   done
-  if [[ $current == -* ]]; then
-    case "$at" in
-${points.map(({ at, options }) => `      ${quote(at)}) found=(${described(options.flatMap(({ flags, description }) => flags.map((name) => ({ name, description }))))}) ;;`).join('\n')}
-    esac
-    _describe -o option found
-    return
-  fi
   case "$at" in
-${points.map((point) => `    ${quote(point.at)}) found=(${described([...point.commands, ...point.choices.map((name) => ({ name, description: '' }))])}) ;;`).join('\n')}
+${offers.join('\n')}
   esac
-  if ((\${#found})); then _describe command found; else _files; fi
+  if [[ $current == -* ]]; then _describe -o option flags
+  elif ((\${#names})); then _describe command names
+  else _files
+  fi
 }
 if [[ $funcstack[1] == _larder ]]; then _larder "$@"; else compdef _larder larder; fi
 `
@@ -104,8 +118,10 @@ function commandsOf(points: readonly CompletionPoint[]): readonly string[] {
   return points.map(({ at }) => at).filter((at) => at !== '')
 }
 
-function branches(cases: readonly string[], indent: string, then: (one: string) => string): string {
-  return cases.map((one) => `${indent}${quote(one)}) ${then(one)} ;;`).join('\n')
+/** Where the word is a command. */
+function commandBranches(points: readonly CompletionPoint[]): string {
+  const lines = commandsOf(points).map((at) => `      ${quote(at)}) at=${quote(at)} ;;`)
+  return lines.join('\n')
 }
 
 /** Where the word is an option that the next one belongs to. */

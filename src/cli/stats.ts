@@ -1,5 +1,5 @@
 /** `larder stats`. Results go to standard output, messages to standard error. */
-import { setTimeout as wait } from 'node:timers/promises'
+import { setTimeout } from 'node:timers/promises'
 
 import { Command } from 'commander'
 
@@ -27,8 +27,10 @@ export interface StatsOptions extends AdminClientOptions {
   readonly output: 'table' | 'json'
 }
 
-/** Settles after so many milliseconds. */
-export type Pause = (ms: number) => Promise<unknown>
+/** Settles after so many milliseconds, and costs nothing more once `signal` aborts. */
+export type Pause = (ms: number, signal: AbortSignal) => Promise<unknown>
+
+const PAUSE: Pause = (ms, signal) => setTimeout(ms, undefined, { signal })
 
 const EXAMPLES = `
 Numbers are those since the server has started; the metrics have them for longer. What is saved is what
@@ -40,7 +42,7 @@ Examples:
   larder stats -o json | jq .requests.hitRatio
   larder stats --data-dir /var/lib/larder`
 
-export function statsCommand(io: Surroundings, terminal: Terminal, pause: Pause = wait): Command {
+export function statsCommand(io: Surroundings, terminal: Terminal, pause: Pause = PAUSE): Command {
   const command = new Command('stats')
     .description('say what the cache is good for, how full it is, and whether pins are complete')
     .option('--watch', 'every 2 seconds, until Ctrl-C')
@@ -78,6 +80,8 @@ async function follow(
     monotonic: () => performance.now(),
     size,
   })
+  // A timer that is left would keep the process waiting for it.
+  const ending = new AbortController()
   let isShown = false
   try {
     for (;;) {
@@ -87,9 +91,10 @@ async function follow(
       else if (isWatched) block.showAll(lines.slice(0, -1), lines.at(-1) ?? '')
       else stdout.write(`${lines.join('\n')}\n\n`)
       isShown = true
-      await interruption.race(pause(WATCH_MS))
+      await interruption.race(pause(WATCH_MS, ending.signal))
     }
   } finally {
+    ending.abort()
     // The last block stays, and what comes after it begins below.
     if (isShown && isWatched && output === 'table') stdout.write('\n')
   }

@@ -85,7 +85,7 @@ async function* imagesOf(
   { rows, selection, slices }: WalkOptions,
 ): AsyncGenerator<FoundImage> {
   const isAfter = (reference: string) =>
-    after === undefined || compareReferences(reference, after) >= 0
+    after === undefined || compareReferences(reference, after) > 0
   const seen = new Set<Digest>()
   const tagged = new Set<Digest>()
   for (let last = ''; ; ) {

@@ -137,16 +137,39 @@ function readProcesses(): readonly ProcessStat[] {
     .flatMap((name) => readStat(Number(name)) ?? [])
 }
 
-/** proc(5): the name, in brackets, may hold anything; what follows its last bracket is regular. */
 function readStat(pid: number): ProcessStat | undefined {
-  const text = readProcFile(`/proc/${pid}/stat`)
-  if (text === undefined) return undefined
-  const fields = text
-    .slice(text.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number)
+  const fields = readFields(pid)
+  if (fields === undefined) return undefined
   const [, parent = 0] = fields
   return { pid, parent, ticks: sum(fields.slice(11, 15)) }
+}
+
+/** proc(5): the name, in brackets, may hold anything; what follows its last bracket is regular. */
+function readFields(pid: number): readonly number[] | undefined {
+  const text = readProcFile(`/proc/${pid}/stat`)
+  return text
+    ?.slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number)
+}
+
+/** Of one process, without its children. */
+export interface Usage {
+  /** User and system time. */
+  readonly cpuSeconds: number
+  /** The most that was resident at once since it began. */
+  readonly peakBytes: number
+}
+
+/** `undefined` when there is no such process any more. */
+export function usageOf(pid: number): Usage | undefined {
+  const fields = readFields(pid)
+  const line = /^VmHWM:\s+(\d+) kB$/m.exec(readProcFile(`/proc/${pid}/status`) ?? '')
+  if (fields === undefined || line === null) return undefined
+  return {
+    cpuSeconds: sum(fields.slice(11, 13)) / TICKS_A_SECOND,
+    peakBytes: Number(line[1]) * 1024,
+  }
 }
 
 function rssOf(pid: number): number {

@@ -30,10 +30,14 @@ async function watch(url: string, isWatched: boolean, pauses: number, ...args: r
   const terminal: Terminal = { canAsk: false, isWatched, size, ask: nobody }
   const stdout = { write: (text: string) => (written += text) }
   const io = { env: {}, cwd: '/', stdout, stderr: stdout }
-  const command = statsCommand(io, terminal, async (ms) => {
+  const signals = new Set<AbortSignal>()
+  const command = statsCommand(io, terminal, async (ms, signal) => {
+    signals.add(signal)
     assert.equal(ms, 2_000)
-    // As Ctrl-C does.
-    if (++paused === pauses) process.emit('SIGINT', 'SIGINT')
+    if (++paused < pauses) return
+    // As Ctrl-C does, and it is not waited any longer.
+    process.emit('SIGINT', 'SIGINT')
+    await new Promise(() => {})
   })
   const listeners = process.listenerCount('SIGINT')
   const parsing = command.exitOverride().parseAsync(['--watch', '--server', url, ...args], {
@@ -41,6 +45,7 @@ async function watch(url: string, isWatched: boolean, pauses: number, ...args: r
   })
   await assert.rejects(parsing, { name: 'ExitError', exitCode: 130 })
   assert.equal(process.listenerCount('SIGINT'), listeners)
+  assert.ok([...signals].every(({ aborted }) => aborted))
   return written
 }
 
