@@ -1,5 +1,3 @@
-import { once } from 'node:events'
-
 import type { Response } from 'express'
 
 /** What has been sent of an answer. */
@@ -10,7 +8,8 @@ export interface Sent {
 }
 
 /**
- * Answers with bytes, no faster than they are taken. The head is sent with the first of them, so
+ * Answers with bytes, no faster than they are taken: the next piece is asked for when the connection
+ * has taken the one before, whose memory is then whoever's gave it. The head is sent with the first of them, so
  * that what fails before is an answer of its own; what fails later cuts the connection, and no
  * reader takes it for the end.
  *
@@ -31,7 +30,7 @@ export async function sendBytes(
     for await (const piece of open(signal)) {
       if (signal.aborted) break
       bytes += piece.length
-      if (!response.write(piece)) await once(response, 'drain', { signal })
+      await written(response, piece, signal)
     }
   } catch (error) {
     if (!signal.aborted) throw error
@@ -39,4 +38,14 @@ export async function sendBytes(
   if (signal.aborted) return { bytes, complete: false }
   response.end()
   return { bytes, complete: true }
+}
+
+/** Resolves, too, when the connection is lost: nobody needs the bytes any more. */
+async function written(response: Response, piece: Uint8Array, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const done = () => resolve()
+  signal.addEventListener('abort', done)
+  response.write(piece, done)
+  await promise
+  signal.removeEventListener('abort', done)
 }

@@ -278,7 +278,11 @@ export type { ExportRequest }
 export interface Exporting {
   /** What {@link stream} would give. @throws {AdminError} */
   preview(request: ExportRequest, signal: AbortSignal): Promise<ExportPreview>
-  /** A plain tar. @throws {AdminError} before its first byte; what is thrown later makes it useless */
+  /**
+   * A plain tar. A piece is what it is until the next one is asked for.
+   *
+   * @throws {AdminError} before its first byte; what is thrown later makes it useless
+   */
   stream(request: ExportRequest, signal: AbortSignal): AsyncIterable<Uint8Array>
 }
 

@@ -1,6 +1,7 @@
 import type PQueue from 'p-queue'
 
 import type { Digest } from '../oci/digest.ts'
+import type { Platforms } from '../oci/platform.ts'
 import type { Blobs } from '../pull/blobs.ts'
 import type { Lists } from '../pull/lists.ts'
 import type { Manifests } from '../pull/manifests.ts'
@@ -9,7 +10,7 @@ import { PreloadError } from './failure.ts'
 import { Fetch } from './fetch.ts'
 import type { Image } from './image.ts'
 import type { Patience } from './patience.ts'
-import type { PreloadRequest } from './preload.ts'
+import type { PreloadPin, PreloadRequest } from './preload.ts'
 import type { Progress } from './progress.ts'
 import type { Survey, Surveyor } from './survey.ts'
 
@@ -22,7 +23,7 @@ export interface PreloadImageOptions {
   readonly obstacle: (image: Image) => Promise<string | undefined>
   /** Its registry has just given something of the image. */
   readonly proved: (image: Image, outcome: Outcome) => void
-  readonly pin: (image: Image, pin: NonNullable<PreloadRequest['pin']>) => Promise<void>
+  readonly pin: (image: Image, pin: PreloadPin, platforms: Platforms) => Promise<void>
   /** Whether so many bytes more would be kept. */
   readonly hasRoomFor: (bytes: number) => Promise<boolean>
   /** Keeps it from being removed. @returns what gives it back */
@@ -89,7 +90,7 @@ export class PreloadImage {
     requirePlatform(after)
     if (!request.dryRun) {
       requireWhole(after)
-      if (request.pin !== undefined) await pin(image, request.pin)
+      if (request.pin !== undefined) await pin(image, request.pin, this.#platformsOf(image))
     }
     const { bytes, fetchedBytes } = fetch
     const isUnchanged = fetchedBytes === 0
@@ -101,8 +102,12 @@ export class PreloadImage {
     const { surveyor, run } = this.#options
     const { request, signal } = run
     const { place } = image
-    const platforms = request.platforms ?? image.platforms
+    const platforms = this.#platformsOf(image)
     return surveyor.survey({ place, digest, platforms, referrers: request.referrers, signal })
+  }
+
+  #platformsOf({ platforms }: Image): Platforms {
+    return this.#options.run.request.platforms ?? platforms
   }
 }
 

@@ -5,10 +5,11 @@ import { Check } from '../airgap/check.ts'
 import { PreloadError } from '../airgap/failure.ts'
 import type { Image } from '../airgap/image.ts'
 import { PreloadJobs, type ReadSources } from '../airgap/jobs.ts'
-import { Preload } from '../airgap/preload.ts'
+import { Preload, type PreloadPin } from '../airgap/preload.ts'
 import { Surveyor } from '../airgap/survey.ts'
 import type { Logger } from '../log.ts'
 import { RegistryError } from '../oci/errors.ts'
+import type { Platforms } from '../oci/platform.ts'
 import { NotHereError, nameOf } from '../store/pin.ts'
 import { reasonOf } from './reason.ts'
 import type { Site } from './site.ts'
@@ -40,7 +41,7 @@ export function createAirgap({ site, logger, readSources }: AirgapParts): Airgap
     resolve,
     obstacle: (image) => obstacleOf(site, image),
     proved: ({ upstream, place }, outcome) => gate.proved(upstream, place, LARDER, outcome),
-    pin: (image, pin) => pinned(site, image, pin),
+    pin: (image, pin, platforms) => pinned(site, image, { ...pin, platforms }),
     hasRoomFor: (bytes) => kept.admission.mayFit(bytes),
     hold: (digest) => kept.leases.hold(digest),
     onBegan: () => metrics.preload.began(),
@@ -125,7 +126,7 @@ function isRefusal(error: unknown): boolean {
 async function pinned(
   { store }: Site,
   { place, reference }: Image,
-  pin: { readonly owner: string; readonly follows: boolean },
+  pin: PreloadPin & { readonly platforms: Platforms },
 ): Promise<void> {
   try {
     await store.pins.pin({ place, reference, ...pin })

@@ -30,7 +30,8 @@ export function createImporting(site: Site): Importing {
     isNoRoom,
     resolve: (registry, repository) => site.upstreams().resolve(registry, repository),
     onPublished: (place, tag, digest) => pull.brought(place, tag, digest),
-    pin: async (place, reference) => void (await pins.pin({ place, reference })),
+    pin: async (place, reference, platforms) =>
+      void (await pins.pin({ place, reference, platforms })),
     obstacle: async (image) =>
       image.upstream.registry instanceof OfflineRegistry
         ? await offlineObstacleOf(site, image)

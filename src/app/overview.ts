@@ -17,7 +17,7 @@ export function createOverview(site: Site): Overview {
         requests: requestsOf(totals),
         bytes: bytesOf(totals),
         storage: await storageOf(site),
-        pins: await store.pins.readings(),
+        pins: await store.pins.totals(),
       }
     },
   }

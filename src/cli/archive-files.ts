@@ -7,7 +7,8 @@ import { openLayoutFolder } from './layout-folder.ts'
 import { findVolumes, parseVolume, readVolumes, type Volume, wholeFile } from './volumes-reading.ts'
 
 const EXIT_USAGE = 2
-const CHECKSUMS = /\.sha256$/
+/** What `larder export` writes beside a bundle. */
+const BESIDE = /\.(?:sha256|index\.json)$/
 
 /** One archive, whatever it is made of. */
 export interface ArchiveFile {
@@ -58,9 +59,9 @@ function groupsOf(names: ReadonlySet<string>): ReadonlyMap<string, readonly stri
   return groups
 }
 
-/** What a volume or checksums are of; everything else is by itself. */
+/** What a volume, checksums or an index are of; everything else is by itself. */
 function archiveOf(name: string): string {
-  const file = name.replace(CHECKSUMS, '')
+  const file = name.replace(BESIDE, '')
   return parseVolume(file)?.archive ?? file
 }
 
@@ -71,9 +72,7 @@ async function openArchive(
 ): Promise<ArchiveFile> {
   const path = resolve(cwd, name)
   try {
-    const given = members
-      .filter((member) => !CHECKSUMS.test(member))
-      .map((one) => resolve(cwd, one))
+    const given = members.filter((member) => !BESIDE.test(member)).map((one) => resolve(cwd, one))
     const stats = await stat(path).catch(() => undefined)
     if (stats?.isDirectory()) return await folder(name, path)
     const isWhole = stats !== undefined && !given.some((one) => parseVolume(one) !== undefined)

@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, request } from 'node:http'
-import { duplexPair } from 'node:stream'
+import { type Duplex, duplexPair } from 'node:stream'
 
 import type { Transport } from './admin-transport.ts'
 
@@ -28,6 +28,7 @@ export function localTransport({ name, handler, close }: LocalOptions): Transpor
     canHang: false,
     begin(options) {
       const [ours, theirs] = duplexPair({ highWaterMark: BUFFER_BYTES })
+      copyWrites(theirs)
       // As of a socket: when one end is gone, the other one is told.
       ours.once('close', () => theirs.destroy())
       theirs.once('close', () => ours.destroy())
@@ -39,4 +40,10 @@ export function localTransport({ name, handler, close }: LocalOptions): Transpor
       await close()
     },
   }
+}
+
+/** As of a socket: what was written is the writer's again, who may use it for the next bytes. */
+function copyWrites(end: Duplex): void {
+  const write = end._write.bind(end)
+  end._write = (chunk: Buffer, encoding, callback) => write(Buffer.from(chunk), encoding, callback)
 }

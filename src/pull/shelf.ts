@@ -9,6 +9,7 @@ import type { Epochs } from './epochs.ts'
 import { isOutOfDescriptors } from './failures.ts'
 import { keyPrefix } from './pull.ts'
 import type { Restoration } from './restoration.ts'
+import { Unsaved } from './unsaved.ts'
 
 /** Manifests are small and asked for by every node of a rollout: they are served from memory. */
 const MEMORY_BYTES = 64 * 1024 * 1024
@@ -33,6 +34,15 @@ export interface ShelfOptions {
   readonly now: () => number
 }
 
+/** What a registry has given. */
+interface Fetched {
+  readonly place: Place
+  readonly manifest: Manifest
+  readonly stored: StoredManifest
+  /** When it was asked for. */
+  readonly epoch: number
+}
+
 /** The manifests and tags that are here: in memory, else in the store. It asks no registry. */
 export class Shelf {
   readonly #options: ShelfOptions
@@ -41,15 +51,19 @@ export class Shelf {
     sizeCalculation: ({ bytes }) => bytes.length + 512,
   })
   readonly #tags = new LRUCache<string, TagRecord>({ max: MEMORY_TAGS })
+  readonly #unsaved: Unsaved
 
   constructor(options: ShelfOptions) {
     this.#options = options
+    const onError = (error: unknown) => options.onStoreFailed('manifest', error)
+    this.#unsaved = new Unsaved({ onError, now: options.now })
   }
 
   /** Only if it may be served at `place`. */
   async find(place: Place, digest: Digest): Promise<StoredManifest | undefined> {
     const key = keyOf(place, digest)
     const remembered = this.#manifests.get(key)
+    this.#unsaved.trySaving()
     if (remembered !== undefined) return remembered
     const epoch = this.#options.epochs.of(place)
     const { catalog, restoration } = this.#options
@@ -89,7 +103,8 @@ export class Shelf {
   }
 
   /**
-   * Stores bytes that were verified, and what they say; without a disk, only in memory.
+   * Stores bytes that were verified, and what they say; without a disk, only in memory, until the
+   * disk takes them.
    *
    * @param epoch when they were asked for: what is not of today is given back, but not kept
    */
@@ -100,23 +115,46 @@ export class Shelf {
     tag: Tag | undefined,
     epoch: number,
   ): Promise<StoredManifest> {
-    const { blobs, catalog, onStoreFailed, now } = this.#options
-    const checkedAt = now()
+    const checkedAt = this.#options.now()
     const stored = { digest, mediaType: manifest.mediaType, bytes }
-    const record = recordOf(digest, bytes.length, manifest)
+    const fetched = { place, manifest, stored, epoch }
+    const key = keyOf(place, tag ?? digest)
     try {
-      await blobs.put(digest, bytes)
-      if (!this.#isCurrent(place, epoch)) return stored
-      const tagged = tag === undefined ? undefined : { tag, checkedAt }
-      await catalog.putManifest(place, record, childrenOf(manifest), tagged)
-      await catalog.putBlob(digest, bytes.length, checkedAt)
+      await this.#save(fetched, tag === undefined ? undefined : { tag, checkedAt })
+      this.#unsaved.delete(key)
     } catch (error) {
-      onStoreFailed('manifest', error)
+      this.#options.onStoreFailed('manifest', error)
+      this.#unsaved.add(key, () => this.#saveLater(fetched, tag))
     }
     if (!this.#isCurrent(place, epoch)) return stored
     this.#manifests.set(keyOf(place, digest), stored)
     if (tag !== undefined) this.#tagged(place, tag, { digest, checkedAt })
     return stored
+  }
+
+  async #save(
+    { place, manifest, stored: { digest, bytes }, epoch }: Fetched,
+    tagged: { readonly tag: Tag; readonly checkedAt: number } | undefined,
+  ): Promise<void> {
+    const { blobs, catalog, now } = this.#options
+    await blobs.put(digest, bytes)
+    if (!this.#isCurrent(place, epoch)) return
+    const record = recordOf(digest, bytes.length, manifest)
+    await catalog.putManifest(place, record, childrenOf(manifest), tagged)
+    await catalog.putBlob(digest, bytes.length, tagged?.checkedAt ?? now())
+  }
+
+  /** What memory has, and the disk has not taken before: purged or replaced since, it is not saved. */
+  async #saveLater(fetched: Fetched, tag: Tag | undefined): Promise<void> {
+    const { place, stored, epoch } = fetched
+    const isHere = this.#manifests.peek(keyOf(place, stored.digest)) === stored
+    if (!isHere || !this.#isCurrent(place, epoch)) return
+    const record = tag === undefined ? undefined : this.#tags.peek(keyOf(place, tag))
+    const means = record?.digest === stored.digest ? record : undefined
+    if (tag === undefined || means === undefined) return this.#save(fetched, undefined)
+    await this.#save(fetched, { tag, checkedAt: means.checkedAt })
+    // A pin could not follow to what was not in the store.
+    this.#options.onMoved?.(place, tag, stored.digest)
   }
 
   async tag(place: Place, tag: Tag): Promise<TagRecord | undefined> {

@@ -20,8 +20,10 @@ export class OpenFile implements OpenBlob {
     this.size = size
   }
 
-  read(position: number, length: number): Promise<Buffer> {
-    return readExactly(this.#handle, this.#path, position, length)
+  read(position: number, length: number, into?: Buffer): Promise<Buffer> {
+    // Not from the shared pool: chunks are kept, and each would pin the pool's slab.
+    const buffer = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
+    return fill(buffer, this.#handle, this.#path, position)
   }
 
   close(): Promise<void> {
@@ -29,14 +31,13 @@ export class OpenFile implements OpenBlob {
   }
 }
 
-async function readExactly(
+async function fill(
+  buffer: Buffer,
   handle: FileHandle,
   path: string,
   position: number,
-  length: number,
 ): Promise<Buffer> {
-  // Not from the shared pool: chunks are kept, and each would pin the pool's slab.
-  const buffer = Buffer.allocUnsafeSlow(length)
+  const { length } = buffer
   let done = 0
   while (done < length) {
     const { bytesRead } = await handle.read(buffer, done, length - done, position + done)

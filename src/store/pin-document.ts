@@ -1,4 +1,5 @@
 import { type Digest, isDigest } from '../oci/digest.ts'
+import { parsePlatform } from '../oci/platform.ts'
 import { isRepository, isTag } from '../oci/reference.ts'
 import { MAX_PATTERN_LENGTH, type PatternPin, type Pin, type ReferencePin } from './pin.ts'
 
@@ -48,6 +49,7 @@ function referenceOf(document: Record<string, unknown>): ReferencePin {
     digest,
     mediaType: textAt(document, 'mediaType'),
     follows,
+    ...platformsOf(document),
     checkedAt: timeAt(document, 'checkedAt'),
     publicAt: optionalTimeAt(document, 'publicAt'),
     unproven: digestsAt(document, 'unproven'),
@@ -83,6 +85,14 @@ function digestsAt(document: Record<string, unknown>, key: string): readonly Dig
   const value = document[key] ?? []
   if (!Array.isArray(value) || !value.every(isDigest)) throw wrong(key)
   return value
+}
+
+/** Pins of before did not say. */
+function platformsOf({ platforms }: Record<string, unknown>): Pick<ReferencePin, 'platforms'> {
+  if (platforms === undefined) return {}
+  const isPlatform = (one: unknown) => typeof one === 'string' && parsePlatform(one) !== undefined
+  if (!Array.isArray(platforms) || !platforms.every(isPlatform)) throw wrong('platforms')
+  return { platforms }
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

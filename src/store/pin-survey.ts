@@ -2,7 +2,11 @@ import { setImmediate } from 'node:timers/promises'
 
 import type { Digest } from '../oci/digest.ts'
 import type { Child } from '../oci/manifest.ts'
+import { chooseManifests, parsePlatform } from '../oci/platform.ts'
 import type { SqliteCatalog } from './catalog.ts'
+import { readManifest } from './image-platforms.ts'
+import type { ReferencePin } from './pin.ts'
+import type { BlobStore } from './ports.ts'
 
 /** Rows looked at before other work gets its turn. */
 const SLICE = 256
@@ -11,17 +15,20 @@ const SLICE = 256
 export interface PinTotals {
   /** Of everything in the store that pins protect, each content once. */
   readonly pinnedBytes: number
-  /** References of which everything is in the store, all platforms of an index included. */
+  /** References of which everything is in the store: of an index the platforms that are meant. */
   readonly complete: number
   readonly incomplete: number
   /** Bytes, each content once, as far as sizes are known: what a missing manifest lists is not. */
   readonly missingBytes: number
 }
 
+/** What a reference means, and for which platforms. */
+export type PinnedReference = Pick<ReferencePin, 'digest' | 'platforms'>
+
 export interface PinSurveyOptions {
   readonly catalog: SqliteCatalog
-  /** What each pinned reference means. */
-  readonly references: () => readonly Digest[]
+  readonly blobs: Pick<BlobStore, 'read'>
+  readonly references: () => readonly PinnedReference[]
   /** Told of a survey that failed while nobody waited for it. */
   readonly onError: (error: unknown) => void
   /** Epoch milliseconds. */
@@ -62,16 +69,16 @@ export class PinSurvey {
   }
 
   async #run(): Promise<PinTotals> {
-    const { catalog, references, now } = this.#options
+    const { catalog, blobs, references, now } = this.#options
     const at = now()
-    const walk = new Walk(catalog)
-    const digests = references()
+    const walk = new Walk(catalog, blobs)
+    const pinned = references()
     let complete = 0
-    for (const digest of digests) {
-      if (await walk.visit({ digest, kind: 'manifest', size: -1 })) complete++
-    }
-    const { pinnedBytes, missingBytes } = walk
-    const incomplete = digests.length - complete
+    for (const one of pinned) if (await walk.visitPinned(one)) complete++
+    const { missingBytes } = walk
+    await walk.visitRest()
+    const { pinnedBytes } = walk
+    const incomplete = pinned.length - complete
     const totals = { pinnedBytes, complete, incomplete, missingBytes }
     this.#last = { totals, at }
     return totals
@@ -82,12 +89,32 @@ class Walk {
   pinnedBytes = 0
   missingBytes = 0
   readonly #catalog: SqliteCatalog
+  readonly #blobs: Pick<BlobStore, 'read'>
   /** Whether it is here with all that it lists; `false` while that is being found out. */
   readonly #isWhole = new Map<Digest, boolean>()
+  /** Listed by what is pinned, for platforms that are not meant. */
+  readonly #rest = new Set<Digest>()
   #steps = 0
 
-  constructor(catalog: SqliteCatalog) {
+  constructor(catalog: SqliteCatalog, blobs: Pick<BlobStore, 'read'>) {
     this.#catalog = catalog
+    this.#blobs = blobs
+  }
+
+  /** True when what is meant of it is here. */
+  async visitPinned({ digest, platforms }: PinnedReference): Promise<boolean> {
+    const wanted = platforms && (await this.#childrenFor(digest, platforms))
+    if (wanted === undefined) return this.visit(rootOf(digest))
+    if (!this.#catalog.isOpen) return false
+    this.#rest.add(digest)
+    let isWhole = (await this.#catalog.getBlob(digest)) !== undefined
+    for (const child of wanted) isWhole = (await this.visit(child)) && isWhole
+    return isWhole
+  }
+
+  /** What else is protected, now that nothing more is missing. */
+  async visitRest(): Promise<void> {
+    for (const digest of this.#rest) await this.visit(rootOf(digest))
   }
 
   /** True when it is here with everything that it lists. */
@@ -108,6 +135,22 @@ class Walk {
     return isWhole
   }
 
+  /** `undefined`: it is no index, or cannot be read. */
+  async #childrenFor(
+    digest: Digest,
+    platforms: readonly string[],
+  ): Promise<readonly Child[] | undefined> {
+    if (!this.#catalog.isOpen) return undefined
+    const record = await this.#catalog.findManifest(digest)
+    const read = record && (await readManifest(this.#blobs, digest, record.mediaType))
+    const { manifests = [] } = read?.manifest ?? {}
+    if (manifests.length === 0) return undefined
+    const wanted = platforms.map(parsePlatform).filter((one) => one !== undefined)
+    return chooseManifests(manifests, wanted).map(({ digest: child, size }) => {
+      return { digest: child, kind: 'manifest', size }
+    })
+  }
+
   async #visitChildren(digest: Digest): Promise<boolean> {
     let isWhole = true
     for (const child of this.#catalog.pins.childrenOf(digest)) {
@@ -120,7 +163,11 @@ class Walk {
   async #visitReferrers(subject: Digest): Promise<void> {
     if (!this.#catalog.isOpen) return
     for (const digest of this.#catalog.pins.referrersOf(subject)) {
-      await this.visit({ digest, kind: 'manifest', size: -1 })
+      await this.visit(rootOf(digest))
     }
   }
+}
+
+function rootOf(digest: Digest): Child {
+  return { digest, kind: 'manifest', size: -1 }
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 
 import type { Digest } from '../oci/digest.ts'
+import type { Platforms } from '../oci/platform.ts'
 import type { Repository, Tag } from '../oci/reference.ts'
 import type { Place } from './ports.ts'
 
@@ -24,6 +25,8 @@ export interface ReferencePin extends Kept, Place {
   readonly mediaType: string
   /** Whether the pin moves with its tag. */
   readonly follows: boolean
+  /** What of a multi-platform image is meant to be here, such as `linux/amd64`; absent: all of it. */
+  readonly platforms?: readonly string[]
   /** When the registry last said that the tag means `digest`, epoch milliseconds. */
   readonly checkedAt: number
   /** As of the place. */
@@ -54,6 +57,8 @@ export interface ReferenceRequest {
   readonly expiresAt?: number | undefined
   /** Of a tag: whether the pin moves with it. */
   readonly follows?: boolean | undefined
+  /** Default: all. */
+  readonly platforms?: Platforms | undefined
 }
 
 export interface PatternRequest {

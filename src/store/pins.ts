@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 
 import type { Logger } from '../log.ts'
 import type { Digest } from '../oci/digest.ts'
+import { formatPlatform } from '../oci/platform.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { SqliteCatalog } from './catalog.ts'
 import { type FailAt, NEVER_FAILS } from './failpoints.ts'
@@ -35,7 +36,7 @@ export interface PinsOptions {
   /** The data directory. The caller holds its lock. */
   readonly path: string
   readonly catalog: SqliteCatalog
-  readonly blobs: Pick<BlobStore, 'stat' | 'open'>
+  readonly blobs: Pick<BlobStore, 'stat' | 'open' | 'read'>
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Epoch milliseconds of Larder's own clock: a pin expires by it. */
   readonly now: () => number
@@ -89,6 +90,7 @@ export class Pins {
     this.#failAt = options.failAt ?? NEVER_FAILS
     this.#survey = new PinSurvey({
       catalog: options.catalog,
+      blobs: options.blobs,
       references: () => this.#references(),
       onError: (error) => this.#failed(error),
       now: options.now,
@@ -176,12 +178,17 @@ export class Pins {
 
   /** Of everything in the store that pins protect, each content once. */
   async pinnedBytes(): Promise<number> {
-    return (await this.#survey.take()).pinnedBytes
+    return (await this.totals()).pinnedBytes
   }
 
   async completeness(): Promise<Completeness> {
-    const { pinnedBytes: _, ...completeness } = await this.#survey.take()
+    const { pinnedBytes: _, ...completeness } = await this.totals()
     return completeness
+  }
+
+  /** As of now. */
+  totals(): Promise<PinTotals> {
+    return this.#survey.take()
   }
 
   /** What was here of what pins keep and is not any more, each content once. */
@@ -225,7 +232,7 @@ export class Pins {
   }
 
   async #pinReference(request: ReferenceRequest): Promise<ReferencePin> {
-    const { place, reference, follows = false } = request
+    const { place, reference, follows = false, platforms = 'all' } = request
     const isTag = reference.kind === 'tag'
     const text = isTag ? reference.tag : reference.digest
     const kept = this.#keptOf(request)
@@ -239,6 +246,7 @@ export class Pins {
       reference: text,
       checkedAt,
       follows: follows && isTag,
+      ...(platforms === 'all' ? {} : { platforms: platforms.map(formatPlatform) }),
     }))
     if (pin === undefined) throw new NotHereError(nameOf(place, text))
     return pin
@@ -312,7 +320,12 @@ export class Pins {
     const pins = this.#index.ofTag(place, tag)
     const moving = pins
       .filter((pin) => pin.follows && pin.digest !== digest && !this.#index.isExpired(pin))
-      .map(({ owner, createdAt, expiresAt }) => ({ owner, createdAt, expiresAt }))
+      .map(({ owner, createdAt, expiresAt, platforms }) => ({
+        owner,
+        createdAt,
+        expiresAt,
+        ...(platforms === undefined ? {} : { platforms }),
+      }))
     const matched = this.#index
       .ownersFor(place, tag)
       .filter((owner) => pins.every((pin) => pin.owner !== owner))
@@ -361,11 +374,13 @@ export class Pins {
     return true
   }
 
-  #references(): readonly Digest[] {
-    const references = new Map<string, Digest>()
+  /** What two owners keep is one, unless they mean other platforms. */
+  #references(): readonly ReferencePin[] {
+    const references = new Map<string, ReferencePin>()
     for (const pin of this.#index.all()) {
       if (pin.kind === 'pattern' || this.#index.isExpired(pin)) continue
-      references.set(`${nameOf(pin, pin.reference)} ${pin.digest}`, pin.digest)
+      const { reference, digest, platforms = [] } = pin
+      references.set(`${nameOf(pin, reference)} ${digest} ${platforms.join()}`, pin)
     }
     return [...references.values()]
   }

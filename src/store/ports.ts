@@ -37,8 +37,12 @@ export interface BlobStore {
 
 export interface OpenBlob {
   readonly size: number
-  /** Exactly `length` bytes at `position`, in a buffer the caller owns; throws when they are not there. */
-  read(position: number, length: number): Promise<Buffer>
+  /**
+   * Exactly `length` bytes at `position`, in a buffer the caller owns; throws when they are not there.
+   *
+   * @param into the buffer to read them into, of at least `length` bytes; default: a new one
+   */
+  read(position: number, length: number, into?: Buffer): Promise<Buffer>
   close(): Promise<void>
 }
 

@@ -100,7 +100,10 @@ class Bench {
       layers.push(descriptor)
       yield bytes
     }
-    const config = blob(`${OCI}.config.v1+json`, Buffer.from('{"architecture":"amd64","os":"linux"}'))
+    const config = blob(
+      `${OCI}.config.v1+json`,
+      Buffer.from('{"architecture":"amd64","os":"linux"}'),
+    )
     const document = { schemaVersion: 2, mediaType: `${OCI}.manifest.v1+json`, layers }
     const text = JSON.stringify({ ...document, config: config.descriptor })
     const manifest = blob(document.mediaType, Buffer.from(text))
@@ -122,11 +125,7 @@ function blob(mediaType: string, content: Buffer) {
 }
 
 /** @param serverPid whose processor time counts too; `undefined`: there is none */
-async function measure(
-  file: string,
-  args: readonly string[],
-  serverPid?: number,
-): Promise<Sample> {
+async function measure(file: string, args: readonly string[], serverPid?: number): Promise<Sample> {
   const before = serverPid === undefined ? undefined : usageOf(serverPid)
   const startedAt = performance.now()
   const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] })
@@ -245,7 +244,8 @@ function parseChoice(args: readonly string[]): Choice {
   const profiles = values.profiles === undefined ? undefined : resolve(values.profiles)
   const choice = { ...values, profiles, gib: Number(gib), rounds: Number(values.rounds) }
   const isRight = choice.gib * LAYERS_A_GIB >= 1 && choice.rounds >= 1
-  if (!isRight) throw new Error('GIB and --rounds are numbers from 1; GIB may be a part such as 0.25')
+  if (!isRight)
+    throw new Error('GIB and --rounds are numbers from 1; GIB may be a part such as 0.25')
   return choice
 }
 

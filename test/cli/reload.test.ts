@@ -191,13 +191,13 @@ test('20 SIGHUPs at once are heeded, and the last content of the file is in use'
 test('a SIGHUP during the start ends nothing, and is heeded after it', async (t) => {
   let wasSent = false
   // A warning is said as soon as the file has been read, before anything listens.
-  const preload = [{ name: 'base', sources: ['images.txt'] }]
+  const defaults = { tags: [{ match: '*', pullPolicy: 'Always', refresh: 'background' }] }
   const onLine = (line: object, pid: number) => {
     if (wasSent || !/no effect/.test(JSON.stringify(line))) return
     wasSent = true
     process.kill(pid, 'SIGHUP')
   }
-  const site = await startSite(t, { preload, onLine })
+  const site = await startSite(t, { defaults, onLine })
   await site.larder.logged(TAKEN_OVER)
   assert.ok(wasSent)
   assert.equal(await statusOf(site, 'old.test'), 200)

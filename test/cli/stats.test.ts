@@ -16,7 +16,9 @@ async function start(): Promise<PreloadSite> {
   const arm = buildImage({ seed: 'arm', platform: ARM })
   site.registry.add('team/app', buildIndex([image, arm]), 'both')
   for (let i = 0; i < 4; i++) await site.pull('team/app', image, 'v1')
-  await site.preload(['reg.test/team/app:both'], { platforms: ['linux/amd64'], pin: true })
+  await site.preload(['reg.test/team/app:both'], { platforms: ['linux/amd64'] })
+  // By hand, and so with all its platforms.
+  await site.post('/pins', { references: ['reg.test/team/app:both'] })
   await site.app.metric('larder_requests_total')
   return site
 }

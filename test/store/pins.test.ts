@@ -3,9 +3,18 @@ import { test } from 'node:test'
 
 import { digestOf } from '../../src/oci/digest.ts'
 import { InvalidPinError, NotHereError } from '../../src/store/pin.ts'
-import { buildArtifact, buildImage, buildIndex } from '../support/images.ts'
+import { buildArtifact, buildImage, buildIndex, type Content } from '../support/images.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
-import { Clock, openSite, pinFilesIn, place, pull, pullManifest, tag } from './pin-site.ts'
+import {
+  Clock,
+  openSite,
+  type PinSite,
+  pinFilesIn,
+  place,
+  pull,
+  pullManifest,
+  tag,
+} from './pin-site.ts'
 
 const APP = place('acme/app')
 const V1 = tag('v1')
@@ -279,6 +288,48 @@ test('pinned bytes count each content once, and tell what is missing', async () 
     incomplete: 1,
     missingBytes: lengthOf(partial.blobs.values()),
   })
+})
+
+test('a pin for some platforms is complete without the others, and stays so when its tag moves', async () => {
+  await using dir = await makeTempDir()
+  const platform = { os: 'linux', architecture: 'arm64' }
+  const indexOf = (seed: string) =>
+    buildIndex([
+      buildImage({ seed: `${seed} amd64`, layers: [1000] }),
+      buildImage({ seed: `${seed} arm64`, layers: [2000], platform }),
+    ])
+  const [before, after] = [indexOf('before'), indexOf('after')]
+  const platforms = [{ os: 'linux', architecture: 'amd64' }]
+  const whole = { complete: 1, incomplete: 0, missingBytes: 0 }
+  const bytesOf = (content: Content) =>
+    [content.manifest.bytes, ...content.blobs.values()].reduce((sum, { length }) => sum + length, 0)
+  const pullAmd = async (site: PinSite, index: Content) => {
+    await pullManifest(site, APP, V1, index)
+    const [amd] = index.children
+    if (amd !== undefined) await pull(site, APP, undefined, amd)
+  }
+  {
+    await using site = await openSite(dir.path)
+    await pullAmd(site, before)
+    const request = { place: APP, reference: { kind: 'tag', tag: V1 }, follows: true } as const
+    await site.pins.pin({ ...request, platforms })
+    assert.deepEqual(await site.pins.completeness(), whole)
+    await site.pins.pin({ ...request, owner: 'everything' })
+    assert.equal((await site.pins.completeness()).incomplete, 1)
+    await site.pins.unpin({ owner: 'everything' })
+    await pullAmd(site, after)
+    await site.pins.moved(APP, V1, after.manifest.digest)
+  }
+  await using site = await openSite(dir.path)
+  assert.deepEqual(await site.pins.completeness(), whole)
+  const [amd, arm] = after.children
+  assert.ok(amd && arm)
+  assert.equal(await site.pins.pinnedBytes(), after.manifest.bytes.length + bytesOf(amd))
+  // What nobody asked for is kept with it where it is here.
+  await pullManifest(site, APP, undefined, arm)
+  const kept = after.manifest.bytes.length + bytesOf(amd) + arm.manifest.bytes.length
+  assert.equal(await site.pins.pinnedBytes(), kept)
+  assert.deepEqual(await site.pins.completeness(), whole)
 })
 
 test('a survey for metrics is a minute old at most, and nobody waits for the next', async () => {

@@ -6,7 +6,7 @@ import { ExportError } from './export-error.ts'
 import { blobName, formatIndex, formatLayout, INDEX_FILE, LAYOUT_FILE } from './layout.ts'
 import type { ExportRequest, Planner } from './plan.ts'
 import { type TarFile, tarSize, writeTar } from './tar-writing.ts'
-import { readVerified } from './verified-blob.ts'
+import { ReadBuffers, readVerified } from './verified-blob.ts'
 
 export interface ExportOptions {
   readonly planner: Planner
@@ -47,7 +47,7 @@ export class Export {
   }
 
   /**
-   * Every content is hashed while it is read: of one that is damaged the last bytes never leave, and
+   * A piece is what it is until the next one is asked for. Every content is hashed while it is read: of one that is damaged the last bytes never leave, and
    * the archive ends without its end. Nothing of it is removed from the store meanwhile.
    *
    * @throws {ExportError} before the first byte; not all that was asked for is here
@@ -76,6 +76,7 @@ export class Export {
   }
 
   #files({ bundle, contents }: ExportPlan, signal: AbortSignal): TarFile[] {
+    const buffers = new ReadBuffers()
     return [
       ...documentsOf(bundle).map(
         ([name, bytes]): TarFile => ({
@@ -90,7 +91,7 @@ export class Export {
         (content): TarFile => ({
           name: blobName(content.digest),
           size: content.size,
-          content: () => this.#read(content, signal),
+          content: () => this.#read(content, buffers, signal),
         }),
       ),
     ]
@@ -98,11 +99,12 @@ export class Export {
 
   async *#read(
     content: ExportPlan['contents'][number],
+    buffers: ReadBuffers,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     signal.throwIfAborted()
     try {
-      yield* readVerified(this.#options.blobs, content)
+      yield* readVerified(this.#options.blobs, content, buffers)
     } catch (error) {
       await this.#options.examine(content.digest)
       throw error

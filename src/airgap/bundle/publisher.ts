@@ -1,5 +1,6 @@
 import type { Digest } from '../../oci/digest.ts'
 import { RegistryError } from '../../oci/errors.ts'
+import type { Platforms } from '../../oci/platform.ts'
 import type { Reference, Tag } from '../../oci/reference.ts'
 import type { FailAt } from '../../store/failpoints.ts'
 import type { BroughtImage, Catalog, Place, TagRecord } from '../../store/ports.ts'
@@ -25,7 +26,7 @@ export interface PublisherOptions {
   readonly resolve: ResolveTarget
   /** It is in the catalog: what is remembered of the place elsewhere is of before. */
   readonly onPublished: (place: Place, tag: Tag | undefined, digest: Digest) => Promise<void>
-  readonly pin: (place: Place, reference: Reference) => Promise<void>
+  readonly pin: (place: Place, reference: Reference, platforms: Platforms) => Promise<void>
   /** Why nobody could read it here, although all of it is. */
   readonly obstacle: (
     image: Pick<Image, 'name' | 'upstream' | 'place'>,
@@ -127,7 +128,7 @@ export class Publisher {
     const { digest } = candidate.root
     const reference: Reference =
       tag === undefined ? { kind: 'digest', digest } : { kind: 'tag', tag }
-    return this.#options.pin(place, reference)
+    return this.#options.pin(place, reference, candidate.platforms ?? 'all')
   }
 
   obstacle({ candidate, upstream, place }: PlannedImage): Promise<string | undefined> {

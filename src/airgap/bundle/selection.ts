@@ -100,8 +100,10 @@ export class Selection {
     const { kind, reference, digest, upstream, repository, checkedAt } = pin
     const tag = kind === 'tag' && isTag(reference) ? reference : undefined
     const chosen = await this.#at({ upstream, repository }, tag, digest)
-    const { image } = chosen
-    if (tag === undefined || image === undefined || image.tag !== undefined) return chosen
+    if (chosen.image === undefined) return chosen
+    const platforms = pin.platforms === undefined ? undefined : platformsOf(pin.platforms)
+    const image = { ...chosen.image, ...(platforms === undefined ? {} : { platforms }) }
+    if (tag === undefined || image.tag !== undefined) return named(image)
     return named({ ...image, tag, checkedAt })
   }
 

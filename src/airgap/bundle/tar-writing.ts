@@ -1,6 +1,4 @@
-import { finished } from 'node:stream/promises'
-
-import { type Pack, pack } from 'tar-stream'
+import { pack } from 'tar-stream'
 
 /** A file to be put into an archive. */
 export interface TarFile {
@@ -18,23 +16,27 @@ const END_BYTES = 2 * BLOCK_BYTES
 
 /**
  * A plain tar, no faster than it is taken: the same files give the same bytes, as nothing of a
- * machine, a user or a time is in it.
+ * machine, a user or a time is in it. Pieces of contents are passed on as they are, one at a time:
+ * the next is asked for when the one before is done with.
  *
  * @throws what reading a content fails with: what came until then is no whole archive
  */
 export async function* writeTar(
   files: Iterable<TarFile>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const archive = pack()
-  const writing = fill(archive, files)
-  // Who reads the archive hears of it there.
-  writing.catch(() => undefined)
-  try {
-    yield* archive as AsyncIterable<Uint8Array>
-  } finally {
-    archive.destroy()
-    await writing.catch(() => undefined)
+  for (const { name, size, content } of files) {
+    yield await headerOf(name, size)
+    let written = 0
+    for await (const piece of content()) {
+      written += piece.length
+      if (written > size) break
+      yield piece
+    }
+    if (written !== size) throw new Error(`size mismatch: ${name} is not ${size} bytes long`)
+    const padding = -size & (BLOCK_BYTES - 1)
+    if (padding > 0) yield new Uint8Array(padding)
   }
+  yield new Uint8Array(END_BYTES)
 }
 
 /** Bytes of the archive that {@link writeTar} makes of files with such sizes. */
@@ -44,31 +46,11 @@ export function tarSize(sizes: Iterable<number>): number {
   return sum
 }
 
-async function fill(archive: Pack, files: Iterable<TarFile>): Promise<void> {
-  try {
-    for (const file of files) await add(archive, file)
-    archive.finalize()
-  } catch (error) {
-    archive.destroy(error instanceof Error ? error : new Error(String(error)))
-  }
-}
-
-async function add(archive: Pack, { name, size, content }: TarFile): Promise<void> {
+/** Only the header is the packer's: contents that went through it would have to be bytes nobody else has. */
+async function headerOf(name: string, size: number): Promise<Uint8Array> {
+  const archive = pack()
   const header = { name, size, mode: 0o644, uid: 0, gid: 0, mtime: new Date(0) }
-  const entry = archive.entry({ ...header, type: 'file' })
-  const ended = finished(entry)
-  ended.catch(() => undefined)
-  for await (const piece of content()) {
-    if (archive.destroyed) return
-    if (!entry.write(piece)) await drained(entry)
-  }
-  entry.end(undefined)
-  await ended
-}
-
-async function drained(entry: NodeJS.EventEmitter): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  entry.once('drain', resolve).once('close', resolve)
-  await promise
-  entry.off('drain', resolve).off('close', resolve)
+  archive.entry({ ...header, type: 'file' }, () => undefined)
+  for await (const block of archive as AsyncIterable<Uint8Array>) return block
+  throw new Error(`no header can be made of ${name}`)
 }

@@ -9,7 +9,7 @@ import { EXPIRED } from '../../support/app.ts'
 import { send } from '../../support/http-client.ts'
 import { buildArtifact, buildImage, buildIndex, type Content } from '../../support/images.ts'
 import { StandingClock } from '../../support/standing-clock.ts'
-import { ARM, type PreloadSite } from '../site.ts'
+import { ARM, PreloadSite } from '../site.ts'
 import { blobsOf } from './archives.ts'
 import {
   bundleIn,
@@ -247,6 +247,26 @@ test('what is pinned is exported as it was pinned, and patterns take what matche
   assert.deepEqual(await contentsIn(await exported(site, matching)), [...blobsOf([other]).keys()])
   const nothing = await planned(site, { patterns: ['reg.test/team/*:v3'] })
   assert.equal(nothing.missing[0]?.reason, 'matches nothing here')
+})
+
+test('what is pinned for one platform is complete with that one, exported so, and at the other site too', async () => {
+  const pinsOf = async (origin: string) => {
+    const { body } = await send(origin, '/api/v1/overview')
+    const { complete, incomplete } = JSON.parse(body.toString()).pins
+    return { complete, incomplete }
+  }
+  const whole = { complete: 1, incomplete: 0 }
+  await using site = await PreloadSite.start()
+  site.registry.add('team/app', index, 'v1')
+  assert.deepEqual(await pinsOf(site.app.adminUrl), { complete: 0, incomplete: 0 })
+  await site.preload([nameOf('v1')], { pin: true, platforms: ['linux/arm64'] })
+  assert.deepEqual(await pinsOf(site.app.adminUrl), whole)
+  const archive = await exported(site, { pinned: true })
+  const { platforms } = await bundleIn(archive)
+  assert.deepEqual(platforms, [{ os: 'linux', architecture: 'arm64' }])
+  await using offline = await startOffline()
+  await bring(offline, archive, { pin: 'true' })
+  assert.deepEqual(await pinsOf(offline.adminUrl), whole)
 })
 
 test('referrers come along when they are wanted, and what cosign tags under their tags', async () => {
