@@ -1,3 +1,4 @@
+import type { Digest } from '../oci/digest.ts'
 import type { FileBlobs, Part, Quarantined, StoredFile } from './blobs.ts'
 import type { RetentionRows } from './catalog/retention.ts'
 import type { SelectionRows } from './catalog/selection.ts'
@@ -35,12 +36,21 @@ export class Leftovers {
     this.#options = options
   }
 
-  /** Parts that nobody has written to for a day. */
+  /** Parts that nobody has written to for a day, and those of what has come by another way. */
   async staleParts(): Promise<readonly Part[]> {
     const { blobs, leases, now } = this.#options
     const before = now() - STALE_PART_MS
-    const parts = await blobs.listParts()
-    return parts.filter(({ digest, modifiedAt }) => modifiedAt < before && !leases.has(digest))
+    const stale: Part[] = []
+    for (const part of await blobs.listParts()) {
+      const isDone = part.modifiedAt < before || (await this.#isWhole(part.digest))
+      if (isDone && !leases.has(part.digest)) stale.push(part)
+    }
+    return stale
+  }
+
+  async #isWhole(digest: Digest): Promise<boolean> {
+    const { blobs, retention } = this.#options
+    return retention.blob(digest) !== undefined && (await blobs.stat(digest)) !== undefined
   }
 
   async removePart({ digest }: Part): Promise<void> {

@@ -240,6 +240,27 @@ test('a part from an earlier run counts, and goes when nobody has gone on with i
   assert.equal(site.quota.usedBytes, 0)
 })
 
+test('a part of what has come by another way goes at once', async () => {
+  await using site = await openCappedSite({ cap: 10 * MIB })
+  site.time.now = Date.now()
+  const [brought, begun] = [layerOf('brought', MIB), layerOf('begun', MIB)]
+  for (const bytes of [brought, begun]) {
+    const ingest = await site.blobs.ingest(digestOf(bytes))
+    await ingest.append([bytes.subarray(0, MIB / 2)])
+    await ingest.close()
+  }
+  const staged = await site.blobs.stage(MIB)
+  await staged.append([brought])
+  await staged.commit(digestOf(brought))
+  await site.catalog.putBlob(digestOf(brought), MIB, site.time.now, HUB)
+  await site.upkeep.run()
+  const parts = await site.files.listParts()
+  assert.deepEqual(
+    parts.map(({ digest }) => digest),
+    [digestOf(begun)],
+  )
+})
+
 test('a disk that others fill gives way, unless that would not help', async () => {
   await using site = await openCappedSite({ cap: 100 * MIB })
   const old = await pullImage(site, 'old', { old: 4 * MIB })
