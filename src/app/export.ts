@@ -36,8 +36,13 @@ export function createExport(site: Site): Exporting {
     },
   })
   return {
-    preview: (request, signal) => exporting.preview(request, signal).catch(refuse),
+    async preview(request, signal) {
+      // Before its pins are restored the catalog may not know what is here.
+      await store.ready.catch(() => undefined)
+      return await exporting.preview(request, signal).catch(refuse)
+    },
     async *stream(request, signal) {
+      await store.ready.catch(() => undefined)
       try {
         yield* exporting.stream(request, signal)
       } catch (error) {

@@ -43,6 +43,8 @@ export function createImporting(site: Site): Importing {
   })
   return {
     async run(body, request, onEvent, signal) {
+      // Before its pins are restored the catalog may not know what is here, and how new.
+      await store.ready.catch(() => undefined)
       try {
         return await archives.run(body, request, onEvent, signal)
       } catch (error) {

@@ -3,6 +3,7 @@ import { basename, resolve } from 'node:path'
 
 import { decompress } from '../airgap/bundle/decompression.ts'
 import { ExitError } from './exit.ts'
+import { checksumsPath, volumePath } from './export-target.ts'
 import { openLayoutFolder } from './layout-folder.ts'
 import { findVolumes, parseVolume, readVolumes, type Volume, wholeFile } from './volumes-reading.ts'
 
@@ -16,6 +17,8 @@ export interface ArchiveFile {
   readonly name: string
   /** Bytes that are read for it; `undefined`: nobody knows. */
   readonly size: number | undefined
+  /** What may be the matter with it when it turns out to be damaged. */
+  readonly suspicion?: string
   /** A plain tar. @param onBytes told of what was read, before it is unpacked */
   open(onBytes: (bytes: number) => void): AsyncIterable<Uint8Array>
 }
@@ -85,10 +88,21 @@ async function openArchive(
     if (volumes.length === 0) throw new ExitError(EXIT_USAGE, `${name}: no such file`)
     const sizes = await Promise.all(volumes.map(sizeOf))
     const size = sizes.reduce((sum, one) => sum + one, 0)
-    return unpacked(name, size, () => readVolumes(volumes))
+    const suspicion = isWhole ? undefined : suspicionOf(path, volumes)
+    return {
+      ...unpacked(name, size, () => readVolumes(volumes)),
+      ...(suspicion === undefined ? {} : { suspicion }),
+    }
   } catch (error) {
     throw whyNot(error, name)
   }
+}
+
+/** Without checksums nobody knows how many volumes there are. */
+function suspicionOf(path: string, volumes: readonly Volume[]): string | undefined {
+  if (volumes.some(({ sha256 }) => sha256 !== undefined)) return undefined
+  const next = basename(volumePath(path, volumes.length + 1))
+  return `is ${next} missing? ${basename(checksumsPath(path))} would say so`
 }
 
 async function folder(name: string, path: string): Promise<ArchiveFile> {

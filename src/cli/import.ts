@@ -20,6 +20,7 @@ import { count, formatBytes } from './format.ts'
 import { Progress } from './progress.ts'
 import { toColumns } from './table.ts'
 import type { Terminal } from './terminal.ts'
+import { keepYoungSpaceSmall } from './young-space.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_PARTIAL = 3
@@ -103,6 +104,7 @@ async function importArchives(
   terminal: Terminal,
   stdin: AsyncIterable<Uint8Array>,
 ): Promise<void> {
+  keepYoungSpaceSmall()
   const done: Imported[] = []
   try {
     const archives = await findArchives(files, { cwd: io.cwd, stdin })
@@ -229,12 +231,13 @@ function jsonOf(done: readonly Imported[]): object {
   }
 }
 
-function named(error: unknown, { name }: ArchiveFile): unknown {
+function named(error: unknown, { name, suspicion }: ArchiveFile): unknown {
+  const also = suspicion === undefined ? '' : `; ${suspicion}`
   if (error instanceof ExitError && error.exitCode === EXIT_INTEGRITY) {
-    return new ExitError(EXIT_INTEGRITY, `${name}: ${error.message}`, { cause: error })
+    return new ExitError(EXIT_INTEGRITY, `${name}: ${error.message}${also}`, { cause: error })
   }
   if (error instanceof ArchiveError)
-    return new ArchiveError(`${name}: ${error.message}`, { cause: error })
+    return new ArchiveError(`${name}: ${error.message}${also}`, { cause: error })
   return error
 }
 

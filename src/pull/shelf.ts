@@ -147,7 +147,7 @@ export class Shelf {
   /** What memory has, and the disk has not taken before: purged or replaced since, it is not saved. */
   async #saveLater(fetched: Fetched, tag: Tag | undefined): Promise<void> {
     const { place, stored, epoch } = fetched
-    const isHere = this.#manifests.peek(keyOf(place, stored.digest)) === stored
+    const isHere = this.#manifests.has(keyOf(place, stored.digest))
     if (!isHere || !this.#isCurrent(place, epoch)) return
     const record = tag === undefined ? undefined : this.#tags.peek(keyOf(place, tag))
     const means = record?.digest === stored.digest ? record : undefined

@@ -36,7 +36,7 @@ export class Unsaved {
     this.#saves.delete(key)
   }
 
-  /** To be called as content is asked for: in the background, and until the first refusal. */
+  /** To be called as content is asked for: in the background, oldest first, until one is refused. */
   trySaving(): void {
     if (this.#saves.size === 0 || this.#isTrying) return
     const now = this.#options.now()
@@ -51,7 +51,7 @@ export class Unsaved {
   }
 
   async #save(): Promise<void> {
-    for (const [key, save] of [...this.#saves]) {
+    for (const [key, save] of [...this.#saves.rentries()]) {
       await save()
       // What was refused meanwhile is another.
       if (this.#saves.peek(key) === save) this.#saves.delete(key)

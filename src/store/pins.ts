@@ -214,7 +214,7 @@ export class Pins {
   async #settle(lost: readonly ReferencePin[]): Promise<void> {
     const { catalog, blobs, logger, now } = this.#options
     try {
-      const isKept = (pin: ReferencePin) => this.#index.has(pin)
+      const isKept = (pin: ReferencePin) => this.#index.has(pin) && !this.#index.isExpired(pin)
       const isEnding = () => this.#isEnding()
       const restored = await restorePins({ catalog, blobs, pins: lost, isKept, isEnding, now })
       if (restored > 0) logger.info({ restored }, 'pins restored from their files')

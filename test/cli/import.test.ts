@@ -176,6 +176,15 @@ test('a volume that is missing is named, also when it is the last', async () => 
   }
 })
 
+test('without checksums a last volume that is missing is suspected', async () => {
+  const { paths, checksums } = await split('unsummed')
+  await rm(checksums)
+  await rm(paths[4] ?? '')
+  const { code, stderr } = await importing(paths[0] ?? '')
+  assert.equal(code, 4)
+  assert.match(stderr, /damaged.*; is b\.tar\.zst\.005 missing\? b\.tar\.zst\.sha256 would say so/)
+})
+
 test('a volume that is not what its checksum says is named, and nothing is published', async () => {
   const { tag, paths } = await split('flipped')
   const last = paths.at(-1) ?? ''
@@ -199,6 +208,8 @@ test('what is damaged or made to do harm ends with 4 and one sentence', async ()
     bomb: [gzipSync(bomb), /more than 200 times its size/],
     'zstd-bomb': [zstdCompressSync(bomb), /more than 200 times its size/],
     flipped: [damaged, /damaged/],
+    // A frame with a window of 2 GiB, as `zstd --long=31` writes it.
+    window: [Buffer.from('28b52ffd00a8010000', 'hex'), /zstd -dc --long=31/],
     xz: [Buffer.from('fd377a585a000000', 'hex'), /compressed with xz/],
     path: [tarOf([{ name: '../x', content: 'x' }]), /leads out of it/],
   }

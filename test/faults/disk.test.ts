@@ -91,6 +91,33 @@ test('what becomes unreadable in the middle is cut off, and the next pull is rig
   await assertCached(app, digest)
 })
 
+test('a manifest that the disk refused is stored from memory once it takes it, and its tag with it', async () => {
+  const clock = new SkippingClock()
+  await using hub = await startHub({ app: { clock } })
+  const { app, registry } = hub
+  publish(registry, 'refused', [1000])
+  const path = `${APP}/manifests/refused`
+  {
+    using _ = await interceptFiles((operation) => {
+      if (operation === 'sync') throw systemError('EIO')
+    })
+    assert.equal((await app.get(path)).status, 200)
+    clock.skip(10_000)
+    assert.equal((await app.get(path)).status, 200)
+    await app.until('larder_store_errors_total', 2, { operation: 'manifest' })
+  }
+  assert.equal(await app.metric('larder_store_manifests'), 0)
+  assert.equal((await app.get(path)).status, 200)
+  assert.equal(await app.metric('larder_store_manifests'), 0, 'it is not tried at each pull')
+  clock.skip(10_000)
+  assert.equal((await app.get(path)).status, 200)
+  await app.until('larder_store_tags', 1)
+  assert.equal(registry.countManifests('GET', 'refused'), 1)
+  await app.restart()
+  registry.script({}, hangUp('rst'))
+  assert.equal((await app.get(path)).status, 200)
+})
+
 test('a manifest that the disk cannot read is fetched again', async () => {
   await using hub = await startHub({ app: NO_MEMORY })
   const { app, registry, index } = hub

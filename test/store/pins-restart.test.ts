@@ -109,6 +109,24 @@ test('what is pinned is protected at once, before anything is restored', async (
   assert.equal(site.pins.isProtected(INDEX.manifest.digest), true)
 })
 
+test('of a pin that has expired nothing is restored', async () => {
+  await using dir = await makeTempDir()
+  const clock = new Clock()
+  const expiresAt = clock.at + 60_000
+  {
+    await using site = await openSite(dir.path, clock)
+    await pull(site, APP, V1, INDEX)
+    await site.pins.pin({ ...BY_TAG, expiresAt })
+  }
+  await loseDatabase(dir.path)
+  clock.at = expiresAt
+  await using site = await openSite(dir.path, clock)
+  await site.pins.settled
+  assert.equal(await site.catalog.getTag(APP, V1), undefined)
+  assert.equal(await site.pins.expire(), 1)
+  assert.deepEqual(await pinFilesIn(dir.path), [])
+})
+
 test("a lost database does not make somebody else's bytes those of the pinned place", async () => {
   await using dir = await makeTempDir()
   const secret = buildImage({ seed: 'secret', layers: [333] })

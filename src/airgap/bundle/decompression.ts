@@ -45,8 +45,18 @@ export async function* decompress(
   } catch (error) {
     if (counted.failure !== undefined) throw counted.failure.error
     if (error instanceof ArchiveError || !isOfZlib(error)) throw error
-    throw new ArchiveError(`the compressed archive is damaged: ${error.message}`, { cause: error })
+    throw new ArchiveError(whyNot(error), { cause: error })
   }
+}
+
+function whyNot(error: Error & { readonly code: string }): string {
+  if (error.code !== 'ZSTD_error_frameParameter_windowTooLarge') {
+    return `the compressed archive is damaged: ${error.message}`
+  }
+  return (
+    'the archive was compressed with a window of more than 128 MiB: ' +
+    'zstd -dc --long=31 ARCHIVE | larder import -'
+  )
 }
 
 /** What goes in: how much it was, and what reading it failed with. */
@@ -105,7 +115,7 @@ function bomb(): ArchiveError {
   return new ArchiveError(`the archive unpacks to more than ${MAX_RATIO} times its size`)
 }
 
-function isOfZlib(error: unknown): error is Error {
+function isOfZlib(error: unknown): error is Error & { readonly code: string } {
   if (!(error instanceof Error) || !('code' in error)) return false
   return /^(?:Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB|ERR__ERROR)/.test(String(error.code))
 }
