@@ -19,7 +19,6 @@ import {
 } from './image-options.ts'
 import type { Terminal } from './terminal.ts'
 import { requireRoom } from './write-errors.ts'
-import { keepYoungSpaceSmall } from './young-space.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
@@ -105,7 +104,6 @@ async function exportImages(
   { io, terminal, stdin }: Given,
 ): Promise<void> {
   const { dryRun = false, force = false, since, allowIncomplete = false, format } = options
-  keepYoungSpaceSmall()
   requireSomething(sources, options)
   const target = await targetOf(options, io)
   if (target !== undefined) await requireFree(target, force)

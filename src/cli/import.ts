@@ -20,7 +20,6 @@ import { count, formatBytes } from './format.ts'
 import { Progress } from './progress.ts'
 import { toColumns } from './table.ts'
 import type { Terminal } from './terminal.ts'
-import { keepYoungSpaceSmall } from './young-space.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_PARTIAL = 3
@@ -104,7 +103,6 @@ async function importArchives(
   terminal: Terminal,
   stdin: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  keepYoungSpaceSmall()
   const done: Imported[] = []
   try {
     const archives = await findArchives(files, { cwd: io.cwd, stdin })

@@ -5,6 +5,7 @@ import { processSurroundings, type Surroundings } from '../config/surroundings.t
 import { ExitError } from './exit.ts'
 import { processTerminal, type Terminal } from './terminal.ts'
 import { readVersion, type Version } from './version.ts'
+import { keepYoungSpaceSmall } from './young-space.ts'
 
 const EXIT_USAGE = 2
 
@@ -69,11 +70,17 @@ const COMMANDS: readonly Entry[] = [
   },
   {
     name: 'import',
-    load: async ({ io, terminal }) => (await import('./import.ts')).importCommand(io, terminal),
+    load: async ({ io, terminal }) => {
+      keepYoungSpaceSmall()
+      return (await import('./import.ts')).importCommand(io, terminal)
+    },
   },
   {
     name: 'export',
-    load: async ({ io, terminal }) => (await import('./export.ts')).exportCommand(io, terminal),
+    load: async ({ io, terminal }) => {
+      keepYoungSpaceSmall()
+      return (await import('./export.ts')).exportCommand(io, terminal)
+    },
   },
   { name: 'config', load: async ({ io }) => (await import('./config.ts')).configCommand(io) },
   {

@@ -51,7 +51,7 @@ export class Unsaved {
   }
 
   async #save(): Promise<void> {
-    for (const [key, save] of [...this.#saves.rentries()]) {
+    for (const [key, save] of [...this.#saves].reverse()) {
       await save()
       // What was refused meanwhile is another.
       if (this.#saves.peek(key) === save) this.#saves.delete(key)

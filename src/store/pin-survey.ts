@@ -135,7 +135,7 @@ class Walk {
     return isWhole
   }
 
-  /** `undefined`: it is no index, or cannot be read. */
+  /** `undefined`: it is no index, or cannot be read, or has none of them. */
   async #childrenFor(
     digest: Digest,
     platforms: readonly string[],
@@ -146,9 +146,10 @@ class Walk {
     const { manifests = [] } = read?.manifest ?? {}
     if (manifests.length === 0) return undefined
     const wanted = platforms.map(parsePlatform).filter((one) => one !== undefined)
-    return chooseManifests(manifests, wanted).map(({ digest: child, size }) => {
-      return { digest: child, kind: 'manifest', size }
-    })
+    const chosen = chooseManifests(manifests, wanted)
+    // Its tag has moved to what is for none of them.
+    if (chosen.length === 0) return undefined
+    return chosen.map(({ digest: child, size }) => ({ digest: child, kind: 'manifest', size }))
   }
 
   async #visitChildren(digest: Digest): Promise<boolean> {

@@ -55,6 +55,9 @@ test('it says how complete what is pinned is, and what a pinned image lacks', as
   site.registry.add('team/app', buildIndex([amd, arm]), 'part')
   await site.preload(['reg.test/team/app:whole'], { pin: true })
   await site.preload(['reg.test/team/app:part'], { platforms: ['linux/amd64'], pin: true })
+  assert.equal((await overview(site)).pins.complete, 2, 'of the platform that it is pinned for')
+  // By hand, and so with all its platforms.
+  await site.post('/pins', { references: ['reg.test/team/app:part'] })
   const { pins } = await overview(site)
   assert.deepEqual(
     [pins.complete, pins.incomplete, pins.missingBytes],

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { cp, mkdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -295,4 +296,14 @@ test('images has help with examples', async () => {
   const { code, stdout } = await larder(['images', '--help'])
   assert.equal(code, 0)
   assert.match(stdout, /Examples:\n {2}larder images/)
+})
+
+test('who stops reading, as head does, ends it without a word', async () => {
+  const child = spawn(process.execPath, [MAIN, 'images', 'nginx:1.27'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  child.stdout.destroy()
+  const closed = once(child, 'close')
+  assert.equal(await text(child.stderr), '')
+  assert.deepEqual(await closed, [141, null])
 })

@@ -22,7 +22,7 @@ import { nodeSetup } from './node-setup.ts'
 import { preparePodman } from './podman.ts'
 import { run } from './programs.ts'
 import { type RealRegistry, startRealRegistry } from './real-registry.ts'
-import { HERE } from './site.ts'
+import { HERE, makeIndex } from './site.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const KIB = 1024
@@ -129,6 +129,31 @@ test('a delta is as small as what changed, and names the base that it needs', as
   const { status, headers } = await site.ask(`/v2/${moved?.repository}/manifests/v1`)
   assert.equal(status, 200)
   assert.equal(headers['docker-content-digest'], moved?.image.manifest.digest)
+})
+
+test('of an image for several platforms one is carried, with all files beside the bundle, as the README has it', async () => {
+  const index = makeIndex('airgap index')
+  await real.push('team/multi', 'v1', index)
+  const name = 'real.test/team/multi:v1'
+  const list = join(work.path, 'multi.yaml')
+  await writeFile(list, renderChart([name]))
+  const platform = ['--platform', `${HERE.os}/${HERE.architecture}`]
+  await larder('preload', list, ...platform, '--pin', '--server', online.adminUrl)
+  const target = join(work.path, 'multi.tar')
+  const how = ['-o', target, '--split', '1MiB', ...platform]
+  await larder('export', ...how, list, '--server', online.adminUrl)
+  const files = (await readdir(work.path)).filter((file) => file.startsWith('multi.tar.'))
+  await using gap = await createNetwork()
+  await using data = await makeTempDir('larder-e2e-airgap-multi-')
+  await using _ = await startOffline(gap, data.path)
+  await inside(gap, 'import', ...files.map((file) => join(work.path, file)), '--pin')
+  await inside(gap, 'check', list, ...platform)
+  assert.match(await inside(gap, 'stats'), /pins +1 complete, 0 incomplete/)
+  await using containerd = await startContainerd(gap)
+  await containerd.setMirror('real.test', INSIDE)
+  await containerd.cri.pullImage(name)
+  const others = await fails(3, inside(gap, 'check', list))
+  assert.match(others, /manifest missing/)
 })
 
 test('what skopeo and containerd write is imported as well', async () => {

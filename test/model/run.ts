@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 
 import { type Digest, isDigest } from '../../src/oci/digest.ts'
-import { DataDirectoryInUseError } from '../../src/store/errors.ts'
+import { codeOf, DataDirectoryInUseError } from '../../src/store/errors.ts'
 import { acquireLock } from '../../src/store/lock.ts'
 import { cutFile, flipByte, pathOf } from '../store/integrity-site.ts'
 import { Client, type Moment } from './client.ts'
@@ -344,9 +344,15 @@ class Run {
     const [digest, { size }] = at(files, index)
     this.#site.note(`  ${how} ${digest}`)
     this.#expected.hurt(digest, how)
-    if (how === 'delete' || size === 0) await unlink(pathOf(app.dataDir, digest))
-    else if (how === 'flip') await flipByte(app.dataDir, digest, byte % size)
-    else await cutFile(app.dataDir, digest, byte % size)
+    const hurt = async () => {
+      if (how === 'delete' || size === 0) return unlink(pathOf(app.dataDir, digest))
+      if (how === 'flip') return flipByte(app.dataDir, digest, byte % size)
+      return cutFile(app.dataDir, digest, byte % size)
+    }
+    await hurt().catch((error: unknown) => {
+      // A smaller cap, or who was told to remove it, came first.
+      if (codeOf(error) !== 'ENOENT') throw error
+    })
   }
 
   async #damagePart(index: number, byte: number): Promise<void> {

@@ -317,6 +317,10 @@ test('a pin for some platforms is complete without the others, and stays so when
     await site.pins.pin({ ...request, owner: 'everything' })
     assert.equal((await site.pins.completeness()).incomplete, 1)
     await site.pins.unpin({ owner: 'everything' })
+    const others = [{ os: 'linux', architecture: 's390x' }]
+    await site.pins.pin({ ...request, owner: 'others', platforms: others })
+    assert.equal((await site.pins.completeness()).incomplete, 1)
+    await site.pins.unpin({ owner: 'others' })
     await pullAmd(site, after)
     await site.pins.moved(APP, V1, after.manifest.digest)
   }

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { test } from 'node:test'
+
+import type { Response } from 'express'
+
+import { sendBytes } from '../../src/admin/byte-stream.ts'
+import { remoteTransport, type Transport } from '../../src/cli/admin-transport.ts'
+import { localTransport } from '../../src/cli/local-transport.ts'
+
+const PIECE_BYTES = 1024 * 1024
+const PIECES = 24
+
+/** All in the same memory: each piece is overwritten when the next one is asked for. */
+async function* lent(): AsyncGenerator<Buffer, void, undefined> {
+  const buffer = Buffer.alloc(PIECE_BYTES)
+  for (let number = 1; number <= PIECES; number++) yield buffer.fill(number)
+}
+
+const answer: RequestListener = (_request, response) => {
+  void sendBytes(response as Response, 'application/octet-stream', () => lent())
+}
+
+async function overPort(): Promise<Transport> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const transport = remoteTransport(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  return {
+    ...transport,
+    close: async () => {
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+async function withinProcess(): Promise<Transport> {
+  return localTransport({ name: 'here', handler: answer, close: async () => {} })
+}
+
+for (const open of [overPort, withinProcess]) {
+  test(`bytes that are lent for one piece at a time come as they were: ${open.name}`, async () => {
+    const transport = await open()
+    try {
+      const request = transport.begin({ path: '/' }).end()
+      const [response] = (await once(request, 'response')) as [IncomingMessage]
+      // They are looked at when all have come: until then each has to be its reader's.
+      const bytes = Buffer.concat(await response.toArray())
+      assert.equal(bytes.length, PIECES * PIECE_BYTES)
+      for (let at = 0; at < PIECES; at++) {
+        const piece = bytes.subarray(at * PIECE_BYTES, (at + 1) * PIECE_BYTES)
+        assert.ok(piece.equals(Buffer.alloc(PIECE_BYTES, at + 1)), `piece ${at + 1} is another`)
+      }
+    } finally {
+      await transport.close()
+    }
+  })
+}
