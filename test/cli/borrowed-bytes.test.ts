@@ -44,7 +44,11 @@ for (const open of [overPort, withinProcess]) {
   test(`bytes that are lent for one piece at a time come as they were: ${open.name}`, async () => {
     const transport = await open()
     try {
-      const request = transport.begin({ path: '/' }).end()
+      const request = transport.begin({ path: '/' })
+      const raw: Buffer[] = []
+      // Whoever reads the connection may keep what comes.
+      request.once('socket', (socket) => socket.on('data', (bytes: Buffer) => raw.push(bytes)))
+      request.end()
       const [response] = (await once(request, 'response')) as [IncomingMessage]
       // They are looked at when all have come: until then each has to be its reader's.
       const bytes = Buffer.concat(await response.toArray())
@@ -52,6 +56,11 @@ for (const open of [overPort, withinProcess]) {
       for (let at = 0; at < PIECES; at++) {
         const piece = bytes.subarray(at * PIECE_BYTES, (at + 1) * PIECE_BYTES)
         assert.ok(piece.equals(Buffer.alloc(PIECE_BYTES, at + 1)), `piece ${at + 1} is another`)
+        const part = Buffer.alloc(1024, at + 1)
+        assert.ok(
+          raw.some((came) => came.includes(part)),
+          `piece ${at + 1} was overwritten`,
+        )
       }
     } finally {
       await transport.close()
