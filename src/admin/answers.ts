@@ -38,10 +38,7 @@ const STORED = z.strictObject({
   tags: count,
 })
 
-export const OVERVIEW = z.strictObject({
-  version: z.string(),
-  startedAt: time,
-  uptimeSeconds: count,
+const FIGURES = z.strictObject({
   requests: z.strictObject({
     total: count,
     byResult: z.record(z.string(), count),
@@ -53,6 +50,17 @@ export const OVERVIEW = z.strictObject({
     saved: z.int(),
     hitRatio: ratio.optional(),
   }),
+})
+const TRAFFIC = FIGURES.extend({ since: time })
+
+export const OVERVIEW = FIGURES.extend({
+  version: z.string(),
+  startedAt: time,
+  now: time,
+  uptimeSeconds: count,
+  last5Minutes: TRAFFIC,
+  last24Hours: TRAFFIC,
+  warnings: z.array(z.string()),
   storage: STORED,
   pins: z.strictObject({
     complete: count,
@@ -60,6 +68,20 @@ export const OVERVIEW = z.strictObject({
     pinnedBytes: bytes,
     missingBytes: bytes,
   }),
+})
+
+const counts = z.array(count.nullable())
+const ratios = z.array(ratio.nullable())
+
+export const HISTORY = z.strictObject({
+  stepSeconds: count,
+  times: z.array(time).meta({ description: 'the end of each step' }),
+  results: z.record(z.string(), counts),
+  hitRatio: ratios,
+  byteHitRatio: ratios,
+  servedBytes: counts,
+  fetchedBytes: counts,
+  usedBytes: counts,
 })
 
 const IMAGE = z.strictObject({

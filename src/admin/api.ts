@@ -10,7 +10,7 @@ import { gcEndpoint } from './gc.ts'
 import { imageEndpoints } from './images.ts'
 import { importEndpoint } from './import.ts'
 import { openApiEndpoint } from './openapi.ts'
-import { overviewEndpoint } from './overview.ts'
+import { overviewEndpoints } from './overview.ts'
 import { pinsEndpoint } from './pins.ts'
 import type { AdminPorts } from './ports.ts'
 import { preloadEndpoint } from './preload.ts'
@@ -56,7 +56,7 @@ export function endpointsOf({
     configuration,
   } = ports
   const endpoints = [
-    overviewEndpoint(overview),
+    ...overviewEndpoints(overview),
     ...imageEndpoints(images, names),
     configurationEndpoint(configuration),
     reloadEndpoint(reloading),

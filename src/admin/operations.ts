@@ -5,6 +5,7 @@ import {
   COLLECTED,
   CONFIGURATION,
   EXPORT_PLAN,
+  HISTORY,
   IMAGE_DETAIL,
   IMAGES,
   IMPORT_LINES,
@@ -38,8 +39,12 @@ export interface Operation {
 /** What is said of each operation besides what it takes, by method and path. */
 export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /overview': {
-    summary: 'Whether it works, what it saves since its start, and how full it is',
+    summary: 'Whether it works, what it saves now, in a day, and since its start; how full it is',
     answer: json(OVERVIEW),
+  },
+  'GET /overview/history': {
+    summary: 'How that was in the steps of a day; null: Larder did not run, or there is no ratio',
+    answer: json(HISTORY),
   },
   'GET /images': {
     summary: 'What is in the cache, a page at a time',

@@ -8,6 +8,7 @@ import type { PreloadFailure } from '../airgap/failure.ts'
 import type { JobSettings } from '../airgap/jobs.ts'
 import type { PreloadEvent, PreloadRequest, PreloadResult } from '../airgap/preload.ts'
 import type { ReloadResult } from '../config/reload.ts'
+import type { HistoryColumns } from '../metrics/history-columns.ts'
 import type { Reference, Repository } from '../oci/reference.ts'
 
 export interface AdminPorts {
@@ -391,14 +392,16 @@ export interface ImageReferrer {
 
 export interface Overview {
   read(): Promise<OverviewReport>
+  /** Whole minutes; the last step is the one under way. */
+  history(asked: { readonly minutes: number; readonly step: number }): Promise<HistoryColumns>
 }
 
-/** Of all upstreams together, since the start. All sizes in bytes. */
-export interface OverviewReport {
-  readonly version: string
+export type { HistoryColumns }
+
+/** What came of the pulls of some time. All sizes in bytes. */
+export interface Traffic {
   /** Epoch milliseconds. */
-  readonly startedAt: number
-  readonly uptimeSeconds: number
+  readonly since: number
   readonly requests: {
     readonly total: number
     readonly byResult: Readonly<Record<string, number>>
@@ -413,6 +416,19 @@ export interface OverviewReport {
     /** Of what was served, what was saved; not below 0. */
     readonly hitRatio: number | undefined
   }
+}
+
+/** Of all upstreams together; requests and bytes are those since the start. */
+export interface OverviewReport extends Omit<Traffic, 'since'> {
+  readonly version: string
+  /** Epoch milliseconds. */
+  readonly startedAt: number
+  /** On Larder's own time line, which is what every time here is on. */
+  readonly now: number
+  readonly uptimeSeconds: number
+  readonly last5Minutes: Traffic
+  /** Over restarts. */
+  readonly last24Hours: Traffic
   readonly storage: Pick<
     StorageReport,
     'usedBytes' | 'quotaBytes' | 'availableBytes' | 'blobs' | 'manifests' | 'tags'
@@ -426,6 +442,8 @@ export interface OverviewReport {
     /** As far as it is known. */
     readonly missingBytes: number
   }
+  /** A sentence each: what an operator should know of, though pulls are answered all the same. */
+  readonly warnings: readonly string[]
 }
 
 export interface Configuration {

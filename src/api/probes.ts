@@ -17,6 +17,11 @@ export class Probes {
     this.#checks = checks
   }
 
+  /** What an operator should know of, a sentence each. */
+  warnings(): readonly string[] {
+    return this.#checks.flatMap(({ warning }) => warning?.() ?? [])
+  }
+
   /** @returns whether the request was one for a probe */
   answers(request: IncomingMessage, response: ServerResponse): boolean {
     if (request.method !== 'GET' && request.method !== 'HEAD') return false

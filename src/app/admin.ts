@@ -39,7 +39,7 @@ export function createAdminHandler(parts: AdminParts) {
     exporting: createExport(site),
     importing: createImporting(site),
     images: createImages(store),
-    overview: createOverview(site),
+    overview: createOverview(site, () => probes.warnings()),
     configuration: { read: () => configurationOf(site.config(), origins()) },
   })
   const api = createAdminApi({ ports, authority, logger, monotonic })

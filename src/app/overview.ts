@@ -1,55 +1,63 @@
-import type { Overview, OverviewReport } from '../admin/ports.ts'
-import { HITS, NOT_COUNTED, type PullResult, type PullTotals } from '../metrics/pulls.ts'
+import type { Overview, OverviewReport, Traffic } from '../admin/ports.ts'
+import { add, type MinuteTally, NOTHING, sum, type Tally } from '../metrics/history.ts'
+import { byteHitRatio, hitRatio, toColumns } from '../metrics/history-columns.ts'
 import type { Site } from './site.ts'
 
-/** How it stands since now. */
-export function createOverview(site: Site): Overview {
-  const { store, metrics, version, monotonic } = site
+const MINUTE_MS = 60_000
+const DAY_MINUTES = 24 * 60
+/** What counts as now: less would jump about. */
+const RECENT_MINUTES = 5
+
+/**
+ * How it stands since now.
+ *
+ * @param warnings what an operator should know of, though pulls are answered all the same
+ */
+export function createOverview(site: Site, warnings: () => readonly string[]): Overview {
+  const { store, metrics, history, version, monotonic } = site
   const startedAt = store.clock.now()
   const began = monotonic()
   return {
     async read() {
-      const totals = await metrics.pulls.totals()
+      const day = await history.last(DAY_MINUTES)
       return {
         version,
         startedAt,
+        now: store.clock.now(),
         uptimeSeconds: Math.floor((monotonic() - began) / 1000),
-        requests: requestsOf(totals),
-        bytes: bytesOf(totals),
+        ...figuresOf(sum(await metrics.pulls.totals())),
+        last5Minutes: trafficOf(day, RECENT_MINUTES),
+        last24Hours: trafficOf(day, DAY_MINUTES),
         storage: await storageOf(site),
         pins: await store.pins.totals(),
+        warnings: warnings(),
       }
+    },
+    async history({ minutes, step }) {
+      const found = await history.last(minutes)
+      const last = found.at(-1)?.minute ?? 0
+      return toColumns(found, { last, count: Math.ceil(minutes / step), step })
     },
   }
 }
 
-function requestsOf(totals: readonly PullTotals[]): OverviewReport['requests'] {
-  const byResult = new Map<PullResult, number>()
-  for (const { results } of totals) {
-    for (const [result, count] of results) {
-      byResult.set(result, (byResult.get(result) ?? 0) + count)
-    }
-  }
-  const count = (among: readonly PullResult[]) =>
-    among.reduce((sum, result) => sum + (byResult.get(result) ?? 0), 0)
-  const total = count([...byResult.keys()])
-  const hitRatio = ratio(count(HITS), total - count(NOT_COUNTED))
-  return { total, byResult: Object.fromEntries(byResult), hitRatio }
+/** @param day oldest first; the minute under way is its last */
+function trafficOf(day: readonly MinuteTally[], minutes: number): Traffic {
+  const last = day.at(-1)?.minute ?? 0
+  const among = day.filter(({ minute }) => minute >= last - minutes)
+  const since = (among[0]?.minute ?? last) * MINUTE_MS
+  return { since, ...figuresOf(among.reduce<Tally>(add, NOTHING)) }
 }
 
-function bytesOf(totals: readonly PullTotals[]): OverviewReport['bytes'] {
-  const served = totals.reduce((sum, { servedBytes }) => sum + servedBytes, 0)
-  const fetched = totals.reduce((sum, { fetchedBytes }) => sum + fetchedBytes, 0)
-  const saved = served - fetched
-  return { served, fetched, saved, hitRatio: ratio(Math.max(0, saved), served) }
+export function figuresOf(tally: Tally): Omit<Traffic, 'since'> {
+  const { results, servedBytes: served, fetchedBytes: fetched } = tally
+  const total = Object.values(results).reduce((all, count) => all + count, 0)
+  const bytes = { served, fetched, saved: served - fetched, hitRatio: byteHitRatio(tally) }
+  return { requests: { total, byResult: results, hitRatio: hitRatio(tally) }, bytes }
 }
 
 async function storageOf({ store }: Site): Promise<OverviewReport['storage']> {
   const { availableBytes, quotaBytes, blobs, manifests, tags } = await store.read()
   const { usedBytes } = store.kept.quota
   return { usedBytes, quotaBytes, availableBytes, blobs, manifests, tags }
-}
-
-function ratio(part: number, whole: number): number | undefined {
-  return whole > 0 ? part / whole : undefined
 }

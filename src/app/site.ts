@@ -1,5 +1,6 @@
 import { Gate } from '../access/gate.ts'
 import type { Config } from '../config/config.ts'
+import type { History } from '../metrics/history.ts'
 import { Metrics } from '../metrics.ts'
 import { Restoration } from '../pull/restoration.ts'
 import type { FailAt } from '../store/failpoints.ts'
@@ -7,6 +8,7 @@ import { acquireLock } from '../store/lock.ts'
 import type { Clock } from '../upstream/clock.ts'
 import type { Prepared } from '../upstream/fleet.ts'
 import type { Upstreams } from '../upstream/routing.ts'
+import { createHistory } from './history.ts'
 import type { AppOptions } from './options.ts'
 import { createPull, type PullRoom } from './pull.ts'
 import { createRefetch } from './refetch.ts'
@@ -24,6 +26,7 @@ export interface Site {
   /** For tests of crashes. */
   readonly failAt: FailAt | undefined
   readonly metrics: Metrics
+  readonly history: History
   readonly store: Store
   readonly pull: PullRoom
   readonly gate: Gate
@@ -70,6 +73,8 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     failAt,
   })
   opened.defer(() => store.close())
+  const history = createHistory(store, metrics)
+  opened.defer(() => history.close())
   const fleet = createFleet(options, clock, metrics)
   opened.defer(() => fleet.close())
   const first = fleet.prepare(config)
@@ -112,6 +117,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     version: options.version,
     failAt,
     metrics,
+    history,
     store,
     pull,
     gate,
@@ -124,6 +130,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     },
     tend() {
       store.kept.upkeep.start()
+      history.start()
       store.integrity.begin({ isBusy: () => metrics.http.isBusy })
     },
     close: () => parts.disposeAsync(),

@@ -20,7 +20,7 @@ export type FetchReason = 'pull' | 'preload' | 'revalidate' | 'repair'
 
 export const PULL_TYPES: readonly PullType[] = ['manifest', 'blob', 'tags', 'referrers']
 
-const RESULTS: readonly PullResult[] = [
+export const PULL_RESULTS: readonly PullResult[] = [
   'hit',
   'miss',
   'revalidated',
@@ -94,7 +94,7 @@ export class PullMetrics {
   initialize(upstream: string): void {
     this.#upstreams.add(upstream)
     for (const type of PULL_TYPES) {
-      for (const result of RESULTS) this.#requests.inc({ upstream, type, result }, 0)
+      for (const result of PULL_RESULTS) this.#requests.inc({ upstream, type, result }, 0)
       for (const source of SOURCES) this.#served.inc({ upstream, type, source }, 0)
       for (const reason of REASONS[type]) this.#fetched.inc({ upstream, type, reason }, 0)
     }

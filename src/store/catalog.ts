@@ -12,6 +12,7 @@ import { type MemberPlace, MemberRows } from './catalog/members.ts'
 import { PinRows, toRow } from './catalog/pins.ts'
 import { PlaceRows } from './catalog/places.ts'
 import { RetentionRows } from './catalog/retention.ts'
+import { type Sample, SampleRows } from './catalog/samples.ts'
 import { SelectionRows } from './catalog/selection.ts'
 import { TagRows } from './catalog/tags.ts'
 import { type FailAt, NEVER_FAILS } from './failpoints.ts'
@@ -67,6 +68,7 @@ export class SqliteCatalog implements Catalog {
   readonly #lists: ListRows
   readonly #blobs: BlobRows
   readonly #clock: ClockRow
+  readonly #samples: SampleRows
   /** Read without a promise: whether a digest may be evicted is asked within a transaction. */
   readonly pins: PinRows
   /** Read without a promise, as what is decided of a row and what is done to it must be one step. */
@@ -98,6 +100,7 @@ export class SqliteCatalog implements Catalog {
     this.#lists = new ListRows(database)
     this.#blobs = new BlobRows(database)
     this.#clock = new ClockRow(database)
+    this.#samples = new SampleRows(database)
     this.pins = new PinRows(database)
     this.retention = new RetentionRows(database)
     this.selection = new SelectionRows(database)
@@ -308,6 +311,20 @@ export class SqliteCatalog implements Catalog {
   /** Never goes back: an earlier time is not written. */
   putClock(at: number): void {
     this.#clock.put(at)
+  }
+
+  /** In one transaction; those before the minute `from` are forgotten. */
+  async putSamples(samples: readonly Sample[], from: number): Promise<void> {
+    this.#assertWritable()
+    this.#transact(() => {
+      for (const sample of samples) this.#samples.add(sample)
+      this.#samples.trim(from)
+    })
+  }
+
+  /** From that minute on, oldest first. */
+  async listSamples(from: number): Promise<readonly Sample[]> {
+    return this.#samples.from(from)
   }
 
   async putPins(pins: readonly Pin[]): Promise<void> {

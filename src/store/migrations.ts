@@ -163,4 +163,24 @@ export const MIGRATIONS: readonly string[] = [
 
   create index pins_by_digest on pins (digest) where digest is not null;
   `,
+  `
+  -- What came of the pulls of a minute, for a day: charts for those who have no Prometheus.
+  create table samples (
+    -- Since the epoch.
+    minute integer primary key,
+    hit integer not null,
+    miss integer not null,
+    revalidated integer not null,
+    stale integer not null,
+    coalesced integer not null,
+    negative integer not null,
+    bypass integer not null,
+    denied integer not null,
+    error integer not null,
+    served_bytes integer not null,
+    fetched_bytes integer not null,
+    -- Of the disk, at the end of it.
+    used_bytes integer not null
+  ) strict;
+  `,
 ]

@@ -149,7 +149,15 @@ test('real answers are as the document says', async () => {
   })
   await post('/pins', { references: [v1, 'reg.test/team/none:v1'], expires: '1d' })
   await post('/pins', { pattern: 'reg.test/**' })
-  for (const path of ['/overview', '/images', '/config', '/storage', '/upstreams', '/pins']) {
+  for (const path of [
+    '/overview',
+    '/overview/history',
+    '/images',
+    '/config',
+    '/storage',
+    '/upstreams',
+    '/pins',
+  ]) {
     await ask(`GET ${path}`, path)
   }
   await ask('GET /openapi.json', '/openapi.json')

@@ -151,6 +151,7 @@ export class FakePorts implements AdminPorts {
   }
   readonly overview: AdminPorts['overview'] = {
     read: () => Promise.reject(new Error('nothing is counted here')),
+    history: () => Promise.reject(new Error('nothing is counted here')),
   }
   readonly configuration: AdminPorts['configuration'] = {
     read: () => ({ config: { version: 1 }, origins: { version: 'file' } }),
