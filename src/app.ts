@@ -14,6 +14,7 @@ import { followConfig } from './app/reload.ts'
 import { createSchedule } from './app/schedule.ts'
 import { openSite, type Site } from './app/site.ts'
 import { createTakeover } from './app/takeover.ts'
+import { createTraffic } from './app/traffic.ts'
 import type { Config } from './config/config.ts'
 import type { ReloadResult } from './config/reload.ts'
 import { Listener } from './listener.ts'
@@ -57,7 +58,9 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
   ])
   const openDoor = (wanted: Config) => openFrontDoor(wanted, logger, metrics, site.monotonic)
   const frontDoor = await openDoor(current())
-  const api = createRegistryApi({ site, frontDoor, probes, logger })
+  const traffic = createTraffic(() => store.clock.now())
+  const { onEnded } = traffic
+  const api = createRegistryApi({ site, frontDoor, probes, logger, onEnded })
   const authority = authorityOf(site)
   const tellOfToken = async () => {
     const problem = await authority.problem().catch(reasonOf)
@@ -84,6 +87,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     origins: () => origins,
     airgap,
     authority,
+    traffic,
     probes,
     logger,
   })

@@ -1,6 +1,7 @@
 import type { RequestHandler } from 'express'
 
 import type { Logger } from '../log.ts'
+import { activityEndpoints } from './activity.ts'
 import type { Admission } from './authority.ts'
 import { checkEndpoint } from './check.ts'
 import { configurationEndpoint } from './configuration.ts'
@@ -52,12 +53,14 @@ export function endpointsOf({
     importing,
     exporting,
     images,
+    activity,
     overview,
     configuration,
   } = ports
   const endpoints = [
     ...overviewEndpoints(overview),
     ...imageEndpoints(images, names),
+    ...activityEndpoints(activity),
     configurationEndpoint(configuration),
     reloadEndpoint(reloading),
     pinsEndpoint(pins, names),

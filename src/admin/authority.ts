@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
 import { Attempts } from '../access/attempts.ts'
+import { unmapped } from '../access/peer.ts'
 import { isLoopback } from '../config/addresses.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { AdminError } from './errors.ts'
@@ -144,11 +145,6 @@ export class Authority implements Admission {
 
 function mediaTypeOf(headers: IncomingHttpHeaders): string | undefined {
   return headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
-}
-
-/** An IPv4 caller of a listener for both families. */
-export function unmapped(address: string): string {
-  return address.replace(/^::ffff:(?=[\d.]+$)/i, '')
 }
 
 function forbidden(reason: string): AdminError {

@@ -2,15 +2,13 @@ import { z } from 'zod'
 
 import type { Endpoint } from './endpoint.ts'
 import { AdminError } from './errors.ts'
-import { durationMs, parseInput } from './input.ts'
+import { durationMs, pageLimit, parseInput } from './input.ts'
 import { formatTarget, parseTarget } from './names.ts'
 import type { ImageCursor, Images, Names } from './ports.ts'
 
 const DEFAULT_LIMIT = 50
 const MAX_LIMIT = 500
 const MAX_SEARCH_LENGTH = 512
-
-const LIMIT_EXPECTED = `expected a number from 1 to ${MAX_LIMIT}`
 
 const CURSOR = z.strictObject({
   upstream: z.string(),
@@ -31,12 +29,7 @@ const IMAGES = z.strictObject({
   search: z.string().max(MAX_SEARCH_LENGTH).optional(),
   sort: z.enum(['name', 'size', 'last-pull']).default('name'),
   unusedFor: durationMs.optional(),
-  limit: z
-    .string()
-    .regex(/^[1-9]\d{0,2}$/, LIMIT_EXPECTED)
-    .transform(Number)
-    .refine((limit) => limit <= MAX_LIMIT, LIMIT_EXPECTED)
-    .default(DEFAULT_LIMIT),
+  limit: pageLimit(MAX_LIMIT).default(DEFAULT_LIMIT),
   after: after.optional(),
 })
 

@@ -29,6 +29,16 @@ const MAX_NAME_LENGTH = 1_024
 /** Images as people write them; what is none is said of it when its turn comes. */
 export const imageList = z.array(z.string().min(1).max(MAX_NAME_LENGTH)).min(1)
 
+/** Of a page: a number from 1 to `most`. */
+export function pageLimit(most: number) {
+  const expected = `expected a number from 1 to ${most}`
+  return z
+    .string()
+    .regex(/^[1-9]\d{0,3}$/, expected)
+    .transform(Number)
+    .refine((limit) => limit <= most, expected)
+}
+
 /** A text such as `linux/arm64`. */
 export const platform = z.string().transform((text, context) => {
   const value = parsePlatform(text)

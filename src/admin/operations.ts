@@ -1,7 +1,9 @@
 import type { z } from 'zod'
 
 import {
+  ACTIVITY,
   CHECK_LINES,
+  CLIENTS,
   COLLECTED,
   CONFIGURATION,
   EXPORT_PLAN,
@@ -45,6 +47,14 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /overview/history': {
     summary: 'How that was in the steps of a day; null: Larder did not run, or there is no ratio',
     answer: json(HISTORY),
+  },
+  'GET /activity': {
+    summary: 'The last requests, the newest first',
+    answer: json(ACTIVITY),
+  },
+  'GET /clients': {
+    summary: 'Who has asked since the start, whoever was seen last first',
+    answer: json(CLIENTS),
   },
   'GET /images': {
     summary: 'What is in the cache, a page at a time',

@@ -7,6 +7,8 @@ import type { CheckedImage, CheckRequest, CheckResult } from '../airgap/check.ts
 import type { PreloadFailure } from '../airgap/failure.ts'
 import type { JobSettings } from '../airgap/jobs.ts'
 import type { PreloadEvent, PreloadRequest, PreloadResult } from '../airgap/preload.ts'
+import type { Clients } from '../api/clients.ts'
+import type { RecentRequests } from '../api/recent-requests.ts'
 import type { ReloadResult } from '../config/reload.ts'
 import type { HistoryColumns } from '../metrics/history-columns.ts'
 import type { Reference, Repository } from '../oci/reference.ts'
@@ -24,6 +26,7 @@ export interface AdminPorts {
   readonly importing: Importing
   readonly exporting: Exporting
   readonly images: Images
+  readonly activity: Activity
   readonly overview: Overview
   readonly configuration: Configuration
 }
@@ -388,6 +391,12 @@ export interface ImageReferrer {
   readonly size: number
   readonly artifactType: string | undefined
   readonly annotations: Readonly<Record<string, string>>
+}
+
+/** Who has asked for what: for operators only, as images are named that may be private. */
+export interface Activity {
+  readonly recent: Pick<RecentRequests, 'list'>
+  readonly clients: Pick<Clients, 'list'>
 }
 
 export interface Overview {

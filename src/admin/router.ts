@@ -1,8 +1,9 @@
 import express, { type Request, type RequestHandler, type Response, Router } from 'express'
 
+import { unmapped } from '../access/peer.ts'
 import type { Logger } from '../log.ts'
 import { Audit } from './audit.ts'
-import { type Admission, type Right, unmapped } from './authority.ts'
+import type { Admission, Right } from './authority.ts'
 import type { Change, Endpoint, Outcome, Upload } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { answerErrors } from './failures.ts'

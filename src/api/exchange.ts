@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
+import { unmapped } from '../access/peer.ts'
 import type { Logger } from '../log.ts'
 import type { ByteSource, PullResult, PullType } from '../metrics/pulls.ts'
 import type { Metrics } from '../metrics.ts'
@@ -8,12 +9,12 @@ import { RegistryError } from '../oci/errors.ts'
 import { RememberedError } from '../pull/negatives.ts'
 import type { Outcome } from '../pull/pull.ts'
 import type { Target } from '../upstream/routing.ts'
-
-export type Handler = PullType | 'ping' | 'upload' | 'probe' | 'other'
+import type { Handler, OnEnded, RequestRecord } from './request-record.ts'
 
 export interface ExchangeOptions {
   readonly metrics: Metrics
   readonly logger: Logger
+  readonly onEnded?: OnEnded | undefined
   readonly request: IncomingMessage
   readonly response: ServerResponse
 }
@@ -27,6 +28,8 @@ export class Exchange {
   readonly id: string
   readonly #options: ExchangeOptions
   readonly #startedAt = performance.now()
+  /** Read while it is there: who has gone has none. */
+  readonly #client: string | undefined
   #handler: Handler = 'other'
   #target: Target | undefined
   #reference: string | undefined
@@ -42,6 +45,8 @@ export class Exchange {
     this.#options = options
     this.request = options.request
     this.response = options.response
+    const { remoteAddress } = options.request.socket
+    this.#client = remoteAddress === undefined ? undefined : unmapped(remoteAddress)
     const given = options.request.headers['x-request-id']
     this.id = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
     this.response.setHeader('X-Request-Id', this.id)
@@ -153,33 +158,32 @@ export class Exchange {
         metrics.http.firstByte(this.#handler, result, (this.#firstByteAt - this.#startedAt) / 1000)
       }
     }
-    this.#log(method, seconds)
+    this.#tell(method, seconds)
   }
 
-  #log(method: string, seconds: number): void {
+  #tell(method: string, seconds: number): void {
     if (this.#handler === 'probe') return
     const { statusCode: status, writableFinished } = this.response
-    this.#options.logger.info(
-      {
-        request: this.id,
-        client: this.request.socket.remoteAddress,
-        agent: this.request.headers['user-agent']?.slice(0, 200),
-        method,
-        handler: this.#handler,
-        upstream: this.#target?.upstream.config.name,
-        repository: this.#target?.repository,
-        reference: this.#reference,
-        status,
-        result: this.#result,
-        age: this.#outcome?.ageSeconds,
-        stale: this.#outcome?.staleSeconds,
-        bytes: this.#bytes,
-        ms: Math.round(seconds * 1e6) / 1e3,
-        ...(writableFinished ? {} : { unfinished: true }),
-        ...(this.#problem === undefined ? {} : { problem: this.#problem }),
-      },
-      'request',
-    )
+    const record: RequestRecord = {
+      request: this.id,
+      client: this.#client,
+      agent: this.request.headers['user-agent']?.slice(0, 200),
+      method,
+      handler: this.#handler,
+      upstream: this.#target?.upstream.config.name,
+      repository: this.#target?.repository,
+      reference: this.#reference,
+      status,
+      result: this.#result,
+      age: this.#outcome?.ageSeconds,
+      stale: this.#outcome?.staleSeconds,
+      bytes: this.#bytes,
+      ms: Math.round(seconds * 1e6) / 1e3,
+      ...(writableFinished ? {} : { unfinished: true }),
+      ...(this.#problem === undefined ? {} : { problem: this.#problem }),
+    }
+    this.#options.logger.info(record, 'request')
+    this.#options.onEnded?.(record)
   }
 }
 

@@ -22,6 +22,7 @@ import { serveManifest } from './manifests.ts'
 import type { Passthrough, WriteRoute } from './passthrough.ts'
 import { servePing } from './ping.ts'
 import type { Probes } from './probes.ts'
+import type { OnEnded } from './request-record.ts'
 import { type Address, parseRoute, type Route } from './route.ts'
 
 /** What a reload exchanges. A request keeps what it began with. */
@@ -40,6 +41,7 @@ export interface ApiOptions {
   readonly probes: Probes
   readonly metrics: Metrics
   readonly logger: Logger
+  readonly onEnded?: OnEnded
 }
 
 const HOST = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?$/
@@ -64,8 +66,8 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { metrics, logger } = options
-  const exchange = new Exchange({ metrics, logger, request, response })
+  const { metrics, logger, onEnded } = options
+  const exchange = new Exchange({ metrics, logger, onEnded, request, response })
   try {
     const route = parseRoute(request.url ?? '')
     exchange.handledBy(route.kind)

@@ -1,5 +1,6 @@
 import { AdminError } from '../admin/errors.ts'
 import type {
+  Activity,
   AdminPorts,
   Configuration,
   Exporting,
@@ -39,6 +40,7 @@ export interface AdminPortsParts {
   readonly exporting: Exporting
   readonly importing: Importing
   readonly images: Images
+  readonly activity: Activity
   readonly overview: Overview
   readonly configuration: Configuration
 }

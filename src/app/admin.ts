@@ -14,6 +14,7 @@ import type { Origins } from './options.ts'
 import { createOverview } from './overview.ts'
 import type { Reloading } from './reload.ts'
 import type { Site } from './site.ts'
+import type { Traffic } from './traffic.ts'
 
 export interface AdminParts {
   readonly site: Site
@@ -23,13 +24,15 @@ export interface AdminParts {
   readonly airgap: Airgap
   /** Who may read and change by it. */
   readonly authority: Admission
+  /** Who has asked for what. */
+  readonly traffic: Traffic
   readonly probes: Probes
   readonly logger: Logger
 }
 
 /** What operators and their tools talk to. */
 export function createAdminHandler(parts: AdminParts) {
-  const { site, reloading, origins, airgap, authority, probes, logger } = parts
+  const { site, reloading, origins, airgap, authority, traffic, probes, logger } = parts
   const { store, metrics, monotonic } = site
   const ports = createAdminPorts({
     store,
@@ -39,6 +42,7 @@ export function createAdminHandler(parts: AdminParts) {
     exporting: createExport(site),
     importing: createImporting(site),
     images: createImages(store),
+    activity: traffic,
     overview: createOverview(site, () => probes.warnings()),
     configuration: { read: () => configurationOf(site.config(), origins()) },
   })

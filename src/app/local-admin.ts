@@ -6,6 +6,7 @@ import { createAdminHandler } from './admin.ts'
 import { createAirgap } from './airgap.ts'
 import { type Reloading, refused } from './reload.ts'
 import { openSite, type SiteOptions } from './site.ts'
+import { createTraffic } from './traffic.ts'
 
 /** The admin API of a data directory that no server has. */
 export interface LocalAdmin {
@@ -42,6 +43,7 @@ export async function openLocalAdmin(options: SiteOptions): Promise<LocalAdmin> 
     origins: () => options.origins ?? new Map(),
     airgap: createAirgap({ site, logger, readSources: options.readSources }),
     authority: OWNER,
+    traffic: createTraffic(() => site.store.clock.now()),
     probes: new Probes([]),
     logger,
   })

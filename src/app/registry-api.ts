@@ -1,6 +1,7 @@
 import type { FrontDoor } from '../access/front-door.ts'
 import { Passthrough } from '../api/passthrough.ts'
 import type { Probes } from '../api/probes.ts'
+import type { OnEnded } from '../api/request-record.ts'
 import { createApi, type Entry } from '../api/server.ts'
 import type { Logger } from '../log.ts'
 import type { Site } from './site.ts'
@@ -10,6 +11,8 @@ export interface RegistryApiParts {
   readonly frontDoor: FrontDoor
   readonly probes: Probes
   readonly logger: Logger
+  /** Told of each request at its end. */
+  readonly onEnded: OnEnded
 }
 
 /** What nodes talk to. */
@@ -26,6 +29,7 @@ export function createRegistryApi({
   frontDoor,
   probes,
   logger,
+  onEnded,
 }: RegistryApiParts): RegistryApi {
   const { metrics, pull, gate } = site
   const { manifests, blobs, lists } = pull
@@ -45,6 +49,7 @@ export function createRegistryApi({
     probes,
     metrics,
     logger,
+    onEnded,
   })
   return {
     handler,

@@ -155,6 +155,8 @@ test('real answers are as the document says', async () => {
     '/images',
     '/config',
     '/storage',
+    '/activity',
+    '/clients',
     '/upstreams',
     '/pins',
   ]) {

@@ -149,6 +149,15 @@ export class FakePorts implements AdminPorts {
       return undefined
     },
   }
+  readonly activity: AdminPorts['activity'] = {
+    recent: {
+      list: (query) => {
+        this.calls.push(['activity', query])
+        return { requests: [], last: 0 }
+      },
+    },
+    clients: { list: () => ({ since: 0, clients: [], more: 0 }) },
+  }
   readonly overview: AdminPorts['overview'] = {
     read: () => Promise.reject(new Error('nothing is counted here')),
     history: () => Promise.reject(new Error('nothing is counted here')),
