@@ -20,7 +20,11 @@ export function createImporting(site: Site): Importing {
   const archives = new Import({
     blobs: kept.blobs,
     catalog,
-    hold: (digest) => kept.leases.hold(digest),
+    hold: async (digest) => {
+      const release = kept.leases.hold(digest)
+      await kept.removal.unlinked(digest)
+      return release
+    },
     remove: (digest, size) => kept.leftovers.removeStray({ digest, size, modifiedAt: 0 }),
     keep: (contents) =>
       catalog.adopt(

@@ -79,9 +79,14 @@ export class Removal {
     return this.#owed.keys()
   }
 
+  /** Whoever has just begun to hold a content can rely on what there is from then on. */
+  async unlinked(digest: Digest): Promise<void> {
+    await this.#unlinking.get(digest)
+  }
+
   /** Before a content gets its final name: an older file of that name may still be going. */
   async settled(digest: Digest): Promise<void> {
-    await this.#unlinking.get(digest)
+    await this.unlinked(digest)
     if (this.#owed.delete(digest)) this.#reckon()
   }
 

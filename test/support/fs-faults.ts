@@ -1,7 +1,7 @@
 import fs, { type FileHandle, open } from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 
-const FUNCTIONS = ['mkdir', 'open', 'rename', 'rm', 'chmod'] as const
+const FUNCTIONS = ['mkdir', 'open', 'rename', 'rm', 'unlink', 'chmod'] as const
 const METHODS = ['read', 'writev', 'sync', 'chmod', 'truncate', 'stat'] as const
 
 /**

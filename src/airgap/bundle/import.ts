@@ -5,7 +5,7 @@ import { readArchive } from './archive.ts'
 import type { Bundle } from './bundle.ts'
 import { bySubject, type Candidates, findCandidates } from './candidates.ts'
 import { ArchiveError } from './errors.ts'
-import { Intake } from './intake.ts'
+import { type Hold, Intake } from './intake.ts'
 import type { ImageName } from './naming.ts'
 import {
   contentsOf,
@@ -45,7 +45,7 @@ export interface ImportResult {
 
 export interface ImportOptions extends Omit<PublisherOptions, 'failAt'> {
   readonly blobs: Pick<BlobStore, 'stage' | 'stat' | 'read' | 'quarantine'>
-  readonly hold: (digest: Digest) => () => void
+  readonly hold: Hold
   /** What nothing of the catalog names, and nobody holds. */
   readonly remove: (digest: Digest, size: number) => Promise<void>
   /** They are whole, and of no image yet: for an import that is repeated. */

@@ -9,10 +9,16 @@ import type { BlobStore, Staged } from '../../store/ports.ts'
 import { ArchiveError } from './errors.ts'
 import type { TarEntry } from './tar-entries.ts'
 
+/**
+ * Keeps a content from being removed. What was about to be removed has gone when it resolves.
+ *
+ * @returns what gives it back
+ */
+export type Hold = (digest: Digest) => Promise<() => void>
+
 export interface IntakeOptions {
   readonly blobs: Pick<BlobStore, 'stage' | 'stat' | 'read' | 'quarantine'>
-  /** Keeps it from being removed. @returns what gives it back */
-  readonly hold: (digest: Digest) => () => void
+  readonly hold: Hold
   /** Whether nothing is to be stored, and only looked at. */
   readonly isDry: boolean
   /** Told of bytes that were read. */
@@ -44,7 +50,7 @@ export class Intake {
   /** What came or was here, by its size. */
   readonly #sizes = new Map<Digest, number>()
   readonly #added = new Map<Digest, number>()
-  readonly #releases: (() => void)[] = []
+  readonly #holds = new Map<Digest, Promise<() => void>>()
   readonly #commits = new PQueue({ concurrency: COMMITS_AT_A_TIME })
   readonly #remembered = new Map<Digest, Buffer>()
   readonly #pieces = new Pieces()
@@ -100,17 +106,19 @@ export class Intake {
   async sizeOf(digest: Digest): Promise<number | undefined> {
     const known = this.#sizes.get(digest)
     if (known !== undefined) return known
+    await this.#hold(digest)
     const size = await this.#options.blobs.stat(digest)
-    if (size !== undefined) this.#hold(digest, size)
+    if (size !== undefined) this.#sizes.set(digest, size)
     return size
   }
 
   /** A manifest, verified; `undefined`: it is not here, or too large to be one. */
   async read(digest: Digest): Promise<Buffer | undefined> {
+    await this.#hold(digest)
     const bytes =
       this.#remembered.get(digest) ?? (await this.#options.blobs.read(digest, MAX_MANIFEST_BYTES))
     const isRight = bytes !== undefined && digestOf(bytes, algorithmOf(digest)) === digest
-    if (isRight && !this.#sizes.has(digest)) this.#hold(digest, bytes.length)
+    if (isRight) this.#sizes.set(digest, bytes.length)
     return isRight ? bytes : undefined
   }
 
@@ -123,16 +131,17 @@ export class Intake {
   /** From now on what came may be removed. Never rejects. */
   async end(): Promise<void> {
     await this.#commits.onIdle()
-    for (const release of this.#releases) release()
+    for (const hold of this.#holds.values()) (await hold)()
   }
 
   async #isHere(digest: Digest, size: number): Promise<boolean> {
     if (this.#sizes.has(digest)) return true
+    await this.#hold(digest)
     const { blobs, isDry } = this.#options
     const here = await blobs.stat(digest)
     if (here === undefined) return false
     const isRight = here === size && (await this.#isSound(digest, size))
-    if (isRight) this.#hold(digest, size)
+    if (isRight) this.#sizes.set(digest, size)
     else if (!isDry) await blobs.quarantine(digest)
     return isRight
   }
@@ -163,7 +172,7 @@ export class Intake {
       const isNew = isWanted && !(await this.#isHere(digest, size))
       if (isNew) {
         this.#options.failAt?.('import.staged')
-        this.#hold(digest, size)
+        this.#sizes.set(digest, size)
         this.#remember(digest, writer)
         this.#commit(digest, size, writer)
         isQueued = true
@@ -206,10 +215,11 @@ export class Intake {
     void this.#commits.add(commit)
   }
 
-  #hold(digest: Digest, size: number): void {
-    if (this.#sizes.has(digest)) return
-    this.#sizes.set(digest, size)
-    this.#releases.push(this.#options.hold(digest))
+  /** Before it is looked whether it is here: it might be just going. */
+  async #hold(digest: Digest): Promise<void> {
+    const hold = this.#holds.get(digest) ?? this.#options.hold(digest)
+    this.#holds.set(digest, hold)
+    await hold
   }
 
   #remember(digest: Digest, { head, whole }: Writer): void {
