@@ -5,6 +5,8 @@ import { Daemon, run } from './programs.ts'
 
 /** A network namespace of the test's own: what happens in it happens to nobody else. */
 export interface Network extends AsyncDisposable {
+  /** As `ip netns` knows it. */
+  readonly name: string
   /** Runs a program in it to its end. */
   run(command: string, args: readonly string[]): Promise<string>
   /** Starts a program in it. */
@@ -91,6 +93,7 @@ async function create(name: string): Promise<Network> {
   const removeAtExit = () => spawnSync('ip', ['netns', 'delete', name])
   process.once('exit', removeAtExit)
   const network = {
+    name,
     // Without a shell or a fork: the process that is started is the program itself.
     run: (command: string, args: readonly string[]) =>
       run('ip', ['netns', 'exec', name, command, ...args]),

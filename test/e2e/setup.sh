@@ -6,9 +6,9 @@ set -euo pipefail
 # Debian keeps some of these in sbin, which is not on every user's PATH.
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
-commands=(docker-registry skopeo containerd ctr runc podman crun conmon fuse-overlayfs nginx
-  prometheus promtool chromium wrk htpasswd ip nft openssl strace)
-packages=(docker-registry skopeo containerd runc podman netavark crun conmon fuse-overlayfs
+commands=(docker-registry skopeo containerd ctr runc dockerd podman crun conmon fuse-overlayfs
+  nginx prometheus promtool chromium wrk htpasswd ip nft openssl strace)
+packages=(docker-registry skopeo containerd runc docker.io podman netavark crun conmon fuse-overlayfs
   nginx-light prometheus chromium wrk apache2-utils iproute2 nftables openssl strace
   ca-certificates)
 
