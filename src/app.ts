@@ -11,6 +11,7 @@ import type { AppOptions } from './app/options.ts'
 import { reasonOf } from './app/reason.ts'
 import { createRegistryApi } from './app/registry-api.ts'
 import { followConfig } from './app/reload.ts'
+import { createRuns } from './app/runs.ts'
 import { createSchedule } from './app/schedule.ts'
 import { openSite, type Site } from './app/site.ts'
 import { createTakeover } from './app/takeover.ts'
@@ -67,7 +68,8 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     if (problem !== undefined) logger.error({ problem }, 'the admin API takes no token')
   }
   const airgap = createAirgap({ site, logger, readSources: options.readSources })
-  const schedule = createSchedule({ site, airgap, logger, clock: options.clock })
+  const runs = await createRuns({ site, airgap, logger })
+  const schedule = createSchedule({ site, airgap, runs, logger })
   let origins = options.origins ?? new Map()
   const apply = createTakeover({
     site,
@@ -86,6 +88,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     reloading,
     origins: () => origins,
     airgap,
+    runs,
     authority,
     traffic,
     probes,
@@ -113,6 +116,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
       draining = true
       reloading.close()
       await schedule.close()
+      await runs.close()
       await registry.close(current().server.drainTimeoutMs)
       await admin.close(0)
       api.close()

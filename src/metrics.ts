@@ -69,6 +69,7 @@ export class Metrics {
   async render(): Promise<string> {
     this.upstreams.forgetRateLimits()
     this.instance.readCertificates()
+    this.preload.readJobs()
     if (this.#readings !== undefined) await this.#read(this.#readings)
     return this.#instruments.registry.metrics()
   }

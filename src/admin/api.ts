@@ -10,6 +10,7 @@ import { exportEndpoints } from './export.ts'
 import { gcEndpoint } from './gc.ts'
 import { imageEndpoints } from './images.ts'
 import { importEndpoint } from './import.ts'
+import { jobEndpoints } from './jobs.ts'
 import { openApiEndpoint } from './openapi.ts'
 import { overviewEndpoints } from './overview.ts'
 import { pinsEndpoint } from './pins.ts'
@@ -49,6 +50,7 @@ export function endpointsOf({
     storage,
     upstreams,
     preloading,
+    runs,
     checking,
     importing,
     exporting,
@@ -68,6 +70,7 @@ export function endpointsOf({
     gcEndpoint(removal),
     new VerifyEndpoint({ verification, monotonic }),
     preloadEndpoint({ preloading, monotonic }),
+    ...jobEndpoints(runs),
     checkEndpoint({ checking, monotonic }),
     ...exportEndpoints(exporting),
     importEndpoint({ importing, monotonic }),

@@ -3,12 +3,18 @@ import type { z } from 'zod'
 
 /** One path of the API and what it does. What a method throws is answered in one place. */
 export interface Endpoint {
-  /** Below `/api/v1`; `*name` at its end is any number of segments. */
+  /** Below `/api/v1`; `*name` at its end is any number of segments, `:name` is one. */
   readonly path: string
   /** What the query of {@link read} may say; absent: it says nothing. */
   readonly query?: z.ZodType
   /** @throws {AdminError} */
   readonly read?: (asked: Asked) => Promise<object>
+  /**
+   * Answers to a GET by itself, for as long as whoever asked listens.
+   *
+   * @throws {AdminError}
+   */
+  readonly follow?: (asked: Followed, response: Response) => Promise<void>
   readonly post?: Change | Upload
   readonly delete?: Change
 }
@@ -16,8 +22,15 @@ export interface Endpoint {
 /** What a GET says. */
 export interface Asked {
   readonly query: unknown
-  /** What `*name` of the path stands for, decoded; empty where there is none. */
+  /** What `*name` or `:name` of the path stands for, decoded; empty where there is none. */
   readonly name: string
+}
+
+/** What a GET says that is answered in events. */
+export interface Followed extends Asked {
+  /** The one that was had before the connection broke. */
+  readonly lastEventId: string | undefined
+  readonly isHead: boolean
 }
 
 /** What is asked for in JSON. */
@@ -33,9 +46,10 @@ export interface Change {
    * Reads what was sent, without doing any of it: the body of a POST, the query of a DELETE (a body
    * there means nothing, RFC 9110 section 9.3.5).
    *
+   * @param name as of {@link Asked}
    * @throws {AdminError}
    */
-  prepare(input: unknown): Prepared
+  prepare(input: unknown, name: string): Prepared
 }
 
 export interface Prepared {

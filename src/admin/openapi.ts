@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { FAILURE } from './answers.ts'
 import type { Change, Endpoint, Upload } from './endpoint.ts'
-import { JSON_TYPE, NDJSON_TYPE } from './media-types.ts'
+import { EVENTS_TYPE, JSON_TYPE, NDJSON_TYPE } from './media-types.ts'
 import { type Answer, OPERATIONS } from './operations.ts'
 
 type Method = 'GET' | 'POST' | 'DELETE'
@@ -36,14 +36,16 @@ export function describeApi(endpoints: readonly Endpoint[]): object {
 
 /** As a template of OpenAPI has it. */
 export function pathOf({ path }: Endpoint): string {
-  return path.replace(/\*(\w+)$/, '{$1}')
+  return path.replace(/[*:](\w+)/g, '{$1}')
 }
 
 function describePath(endpoint: Endpoint): object {
-  const { query, read, post, delete: remove } = endpoint
+  const { query, read, follow, post, delete: remove } = endpoint
   return {
-    ...(read && { get: { ...common('GET', endpoint), parameters: parametersOf(endpoint, query) } }),
-    ...(post && { post: { ...common('POST', endpoint), ...changing(post) } }),
+    ...((read ?? follow) && {
+      get: { ...common('GET', endpoint), parameters: parametersOf(endpoint, query) },
+    }),
+    ...(post && { post: { ...common('POST', endpoint), ...changing(post, endpoint) } }),
     ...(remove && {
       delete: {
         ...common('DELETE', endpoint),
@@ -78,6 +80,8 @@ function contentOf(answer: Answer): object {
       return { [JSON_TYPE]: { schema: schemaOf(answer.schema, 'output') } }
     case 'lines':
       return { [NDJSON_TYPE]: { schema: schemaOf(answer.schema, 'output') } }
+    case 'events':
+      return { [EVENTS_TYPE]: { schema: schemaOf(answer.schema, 'output') } }
     case 'bytes':
       return { [answer.mediaType]: {} }
     default:
@@ -85,14 +89,16 @@ function contentOf(answer: Answer): object {
   }
 }
 
-function changing(change: Change | Upload): object {
+function changing(change: Change | Upload, endpoint: Endpoint): object {
   if (change.body === 'stream') {
     const content = { [change.mediaType]: {} }
-    const parameters = queryOf(change.input)
+    const parameters = parametersOf(endpoint, change.input)
     return { ...guarded(), parameters, requestBody: { required: true, content } }
   }
   const content = { [JSON_TYPE]: { schema: schemaOf(change.input, 'input') } }
-  return { ...guarded(), requestBody: { required: true, content } }
+  const inPath = parametersOf(endpoint, undefined)
+  const parameters = inPath.length === 0 ? {} : { parameters: inPath }
+  return { ...guarded(), ...parameters, requestBody: { required: true, content } }
 }
 
 function guarded(): object {
@@ -100,8 +106,10 @@ function guarded(): object {
 }
 
 function parametersOf({ path }: Endpoint, query: z.ZodType | undefined): readonly object[] {
-  const [, name] = /\*(\w+)$/.exec(path) ?? []
-  const description = 'an image such as ghcr.io/acme/app:v1; its slashes may stay as they are'
+  const [, name] = /[*:](\w+)/.exec(path) ?? []
+  const description = path.includes('*')
+    ? 'an image such as ghcr.io/acme/app:v1; its slashes may stay as they are'
+    : 'one of those that are listed'
   const inPath = { name, in: 'path', required: true, description, schema: { type: 'string' } }
   return [...(name === undefined ? [] : [inPath]), ...(query === undefined ? [] : queryOf(query))]
 }

@@ -11,8 +11,13 @@ import {
   IMAGE_DETAIL,
   IMAGES,
   IMPORT_LINES,
+  JOB,
+  JOB_DETAIL,
+  JOB_EVENTS,
+  JOBS,
   OPENAPI,
   OVERVIEW,
+  PASTED,
   PINNED,
   PINS,
   PRELOAD_LINES,
@@ -30,6 +35,8 @@ export type Answer = { readonly description?: string } & (
   | { readonly kind: 'json'; readonly schema: z.ZodType }
   /** One such object a line. */
   | { readonly kind: 'lines'; readonly schema: z.ZodType }
+  /** Server-sent events: of each its name and its data. */
+  | { readonly kind: 'events'; readonly schema: z.ZodType }
   | { readonly kind: 'bytes'; readonly mediaType: string }
 )
 
@@ -99,6 +106,32 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'POST /preload': {
     summary: 'Fetches images, or those of a job, for as long as whoever asked listens',
     answer: lines(PRELOAD_LINES),
+  },
+  'GET /jobs': {
+    summary: 'Preloads under way and ended, and those of the configuration with when they are due',
+    answer: json(JOBS),
+  },
+  'POST /jobs': {
+    summary:
+      'Begins a preload that goes on by itself; exactly one of images, text, job says of what',
+    answer: json(JOB_DETAIL),
+  },
+  'GET /jobs/{id}': { summary: 'A preload with its images', answer: json(JOB_DETAIL) },
+  'GET /jobs/{id}/events': {
+    summary: 'How a preload goes on: how it stands first, then what changes; 204 after its end',
+    answer: { kind: 'events', schema: JOB_EVENTS, description: 'server-sent events' },
+  },
+  'POST /jobs/{id}/cancel': {
+    summary: 'Ends a preload; what it has fetched stays',
+    answer: json(JOB),
+  },
+  'POST /jobs/{id}/retry': {
+    summary: 'Begins a preload of what has failed in another',
+    answer: json(JOB_DETAIL),
+  },
+  'POST /sources': {
+    summary: 'Says which images a text names; nothing is fetched',
+    answer: json(PASTED),
   },
   'POST /check': {
     summary: 'Says of images whether they could be pulled without a network',

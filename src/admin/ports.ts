@@ -6,7 +6,10 @@ import type { ExportRequest } from '../airgap/bundle/plan.ts'
 import type { CheckedImage, CheckRequest, CheckResult } from '../airgap/check.ts'
 import type { PreloadFailure } from '../airgap/failure.ts'
 import type { JobSettings } from '../airgap/jobs.ts'
+import type { Pasted } from '../airgap/pasted.ts'
 import type { PreloadEvent, PreloadRequest, PreloadResult } from '../airgap/preload.ts'
+import type { RunEvent } from '../airgap/run.ts'
+import type { RunDetail, RunReport, RunRequest } from '../airgap/run-report.ts'
 import type { Clients } from '../api/clients.ts'
 import type { RecentRequests } from '../api/recent-requests.ts'
 import type { ReloadResult } from '../config/reload.ts'
@@ -22,6 +25,7 @@ export interface AdminPorts {
   readonly storage: Storage
   readonly upstreams: Upstreams
   readonly preloading: Preloading
+  readonly runs: PreloadRuns
   readonly checking: Checking
   readonly importing: Importing
   readonly exporting: Exporting
@@ -266,6 +270,49 @@ export interface Preloading {
     onEvent: (event: PreloadEvent) => void,
     signal: AbortSignal,
   ): Promise<PreloadResult>
+}
+
+export type { RunDetail, RunEvent, RunReport, RunRequest }
+
+/** Preloads that go on by themselves, and those that somebody listens to. */
+export interface PreloadRuns {
+  list(): RunsReport
+  /** The names of the jobs of the configuration in effect. */
+  configured(): readonly string[]
+  /** `undefined`: there is none. */
+  find(id: string): RunDetail | undefined
+  /** @throws {AdminError} when too many wait */
+  begin(request: RunRequest, warnings: readonly string[]): RunDetail
+  /** @throws {AdminError} when it has ended */
+  cancel(id: string): RunReport | undefined
+  /** Begins one with what has failed. @throws {AdminError} when there is nothing of that */
+  retry(id: string): RunDetail | undefined
+  /** @returns ends that; `undefined`: there is none under way */
+  follow(id: string, listener: (event: RunEvent) => void): (() => void) | undefined
+  /** What a text names that somebody has pasted. */
+  readText(text: string): Pasted
+}
+
+export interface RunsReport {
+  /** Those under way, then the newest first. */
+  readonly jobs: readonly RunReport[]
+  readonly configured: readonly ConfiguredJob[]
+}
+
+/** A preload job of the configuration. */
+export interface ConfiguredJob {
+  readonly name: string
+  readonly sources: readonly string[]
+  /** A cron expression, in UTC; `undefined`: only when asked. */
+  readonly schedule: string | undefined
+  /** Epoch milliseconds of the wall clock. */
+  readonly nextRunAt: number | undefined
+  readonly platforms: readonly string[]
+  readonly pin: boolean
+  /** The id of a run of it that is under way. */
+  readonly running: string | undefined
+  /** The last that has ended, dry runs aside. */
+  readonly last: RunReport | undefined
 }
 
 export interface Checking {

@@ -1,9 +1,8 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 
 import type { Change, Endpoint, Prepared } from './endpoint.ts'
-import { AdminError } from './errors.ts'
 import { answerInEvents } from './event-lines.ts'
-import { imageList, MAX_LIST_BYTES, parseInput, platform, requireOne } from './input.ts'
+import { MAX_LIST_BYTES, parseInput, requireOne } from './input.ts'
 import type { LineStream } from './line-stream.ts'
 import type {
   PreloadEvent,
@@ -12,30 +11,12 @@ import type {
   PreloadRequest,
   PreloadResult,
 } from './ports.ts'
+import { PRELOAD, requireJob } from './preload-input.ts'
 
 /** As whom pins are made that nobody has named. */
 const MANUAL = 'manual'
-const DEFAULT_PARALLEL = 8
-const MAX_PARALLEL = 64
 /** Somebody is watching. */
 const PATIENCE_MS = 15 * 60_000
-
-const OWNER_EXPECTED = 'expected 1 to 128 characters that do not begin with pattern:'
-
-const PRELOAD = z.strictObject({
-  images: imageList.optional(),
-  /** One of the configuration, instead of `images`, `platforms`, `pin` and `name`. */
-  job: z.string().optional(),
-  platforms: z.array(platform).min(1).optional(),
-  referrers: z.boolean().default(false),
-  pin: z.boolean().default(false),
-  name: z
-    .string()
-    .regex(/^(?!pattern:)\P{Cc}{1,128}$/u, OWNER_EXPECTED)
-    .optional(),
-  parallel: z.int().min(1).max(MAX_PARALLEL).default(DEFAULT_PARALLEL),
-  dryRun: z.boolean().default(false),
-})
 
 type Input = z.output<typeof PRELOAD>
 
@@ -59,7 +40,7 @@ export function preloadEndpoint(options: PreloadEndpointOptions): Endpoint {
 function prepare(input: Input, { preloading, monotonic }: PreloadEndpointOptions): Prepared {
   const { images, job, ...settings } = input
   requireOne({ images, job }, ['images', 'job'])
-  if (job !== undefined) requireJob(input, preloading)
+  requireJob(input, preloading.jobs())
   const { dryRun, parallel, referrers, pin } = settings
   const count = images?.length
   // Which they are would make the line of the log a long one.
@@ -71,17 +52,6 @@ function prepare(input: Input, { preloading, monotonic }: PreloadEndpointOptions
     run: (response) =>
       answerInEvents(response, { monotonic, started: { images: count, job, dryRun }, work }),
   }
-}
-
-function requireJob({ job = '', platforms, pin, name }: Input, { jobs }: Preloading): void {
-  if (!jobs().includes(job)) {
-    const known = jobs().length === 0 ? 'has none' : `has: ${jobs().join(', ')}`
-    const message = `the configuration has no preload job ${job}; it ${known}`
-    throw new AdminError('NOT_FOUND', { message })
-  }
-  if (platforms === undefined && !pin && name === undefined) return
-  const message = 'a job says itself which platforms it takes and whether it pins'
-  throw new AdminError('INVALID', { message })
 }
 
 async function preload(
@@ -125,6 +95,7 @@ function begin(
 }
 
 function tell(lines: LineStream, event: PreloadEvent, failed: Map<string, PreloadFailure>): void {
+  if (event.kind === 'sources') return
   if (event.kind === 'progress') {
     const { kind, ...progress } = event
     lines.progress({ event: kind, ...progress })

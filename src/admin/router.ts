@@ -36,12 +36,20 @@ export function createRouter(
 }
 
 function mount(router: Router, endpoint: Endpoint, authority: Admission, audit: Audit): void {
-  const { path, read, post, delete: remove } = endpoint
+  const { path, read, follow, post, delete: remove } = endpoint
   const route = router.route(path)
   if (read !== undefined) {
     route.get(async (request, response) => {
       authority.admitReader(request)
       response.json(await read({ query: { ...request.query }, name: nameOf(request) }))
+    })
+  }
+  if (follow !== undefined) {
+    route.get(async (request, response) => {
+      authority.admitReader(request)
+      const asked = { query: { ...request.query }, name: nameOf(request) }
+      const lastEventId = request.get('last-event-id')
+      await follow({ ...asked, lastEventId, isHead: request.method === 'HEAD' }, response)
     })
   }
   for (const [method, change] of [['post', post] as const, ['delete', remove] as const]) {
@@ -51,7 +59,9 @@ function mount(router: Router, endpoint: Endpoint, authority: Admission, audit: 
       ...(change.body === 'stream' ? uploading(change, audit) : changing(change, audit)),
     )
   }
-  const allowed = [read && 'GET, HEAD', post && 'POST', remove && 'DELETE'].filter(Boolean)
+  const allowed = [(read ?? follow) && 'GET, HEAD', post && 'POST', remove && 'DELETE'].filter(
+    Boolean,
+  )
   route.all(() => {
     throw new AdminError('METHOD_NOT_ALLOWED', { headers: { Allow: allowed.join(', ') } })
   })
@@ -77,7 +87,7 @@ function changing(change: Change, audit: Audit): RequestHandler[] {
     express.json({ limit: change.maxBodyBytes ?? MAX_BODY_BYTES, inflate: false }),
     async (request, response) => {
       const input: unknown = request.method === 'DELETE' ? { ...request.query } : request.body
-      const { parameters, run } = change.prepare(input ?? {})
+      const { parameters, run } = change.prepare(input ?? {}, nameOf(request))
       const work = { action: change.action, parameters, run: () => run(response) }
       await carryOut(work, request, response, audit)
     },
@@ -142,10 +152,10 @@ function rethrow(error: unknown, request: Request): never {
   throw new AdminError('INVALID', { message: 'the body ended before its end', cause: error })
 }
 
-/** Slashes of a name may be written as they are, or encoded. */
+/** Of `*name` slashes may be written as they are, or encoded. A path has one of them at most. */
 function nameOf({ params }: Request): string {
-  const name: unknown = params['name']
-  return Array.isArray(name) ? name.join('/') : ''
+  const [name]: readonly unknown[] = Object.values(params)
+  return Array.isArray(name) ? name.join('/') : String(name ?? '')
 }
 
 function peerOf({ socket }: Request): string {

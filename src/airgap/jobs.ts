@@ -36,7 +36,7 @@ export interface JobEnded {
 export type JobSettings = Pick<PreloadRequest, 'referrers' | 'parallel' | 'dryRun' | 'patienceMs'>
 
 /** As many as of a preload by hand; it waits for a quota of which it may only be told tomorrow. */
-const SCHEDULED: JobSettings = {
+export const UNATTENDED: JobSettings = {
   referrers: false,
   parallel: 8,
   dryRun: false,
@@ -60,17 +60,6 @@ export class PreloadJobs {
     return this.#options.jobs().find((job) => job.name === name)
   }
 
-  /** As its schedule has it. What fails is logged. @throws the signal's reason */
-  async runScheduled(job: PreloadJob, signal: AbortSignal): Promise<void> {
-    try {
-      await this.run(job, SCHEDULED, () => {}, signal)
-    } catch (error) {
-      signal.throwIfAborted()
-      const reason = error instanceof Error ? error.message : String(error)
-      this.#options.logger.warn({ job: job.name, reason }, 'preload job failed')
-    }
-  }
-
   /**
    * @throws {PreloadError} when its sources name nothing
    * @throws as {@link Preload.run}
@@ -89,6 +78,7 @@ export class PreloadJobs {
     try {
       const read = await readSources(sources)
       problems.push(...read.problems)
+      onEvent({ kind: 'sources', images: read.images.length, problems })
       if (read.images.length === 0) throw nothingNamed(job, problems)
       const request: PreloadRequest = {
         ...settings,

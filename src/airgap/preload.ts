@@ -33,6 +33,8 @@ export interface PreloadPin {
 }
 
 export type PreloadEvent =
+  /** How many images the sources of a job name, and what of them could not be read. */
+  | { readonly kind: 'sources'; readonly images: number; readonly problems: readonly string[] }
   | ({ readonly kind: 'image' } & PreloadedImage)
   | ({ readonly kind: 'progress' } & ProgressReport)
 

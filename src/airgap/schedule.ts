@@ -75,13 +75,11 @@ export class Schedule<Job extends Scheduled> {
 
   async #tend(job: Job, retired: AbortSignal, before: Promise<void> | undefined): Promise<void> {
     await before
-    if (job.schedule === undefined) return
-    const cron = new Cron(job.schedule, { timezone: 'UTC', paused: true })
     const over = AbortSignal.any([retired, this.#stop.signal])
     while (!over.aborted) {
-      const next = cron.nextRun(new Date(this.#options.now()))
-      if (next === null) return
-      await this.#until(next.getTime(), over)
+      const next = nextRunOf(job, this.#options.now())
+      if (next === undefined) return
+      await this.#until(next, over)
       await this.#options.run(job, this.#stop.signal)
     }
   }
@@ -93,4 +91,11 @@ export class Schedule<Job extends Scheduled> {
     }
     over.throwIfAborted()
   }
+}
+
+/** When it is run for the next time after `now`, epoch milliseconds; `undefined`: only when asked. */
+export function nextRunOf({ schedule }: Scheduled, now: number): number | undefined {
+  if (schedule === undefined) return undefined
+  const cron = new Cron(schedule, { timezone: 'UTC', paused: true })
+  return cron.nextRun(new Date(now))?.getTime()
 }

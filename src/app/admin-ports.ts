@@ -10,12 +10,12 @@ import type {
   Pin,
   Pins,
   Preloading,
+  PreloadRuns,
   Removal,
   Removed,
   StorageReport,
   UpstreamReport,
 } from '../admin/ports.ts'
-import { PreloadError } from '../airgap/failure.ts'
 import { formatReference } from '../oci/reference.ts'
 import { PinnedError } from '../store/errors.ts'
 import { InvalidPinError, NotHereError, nameOf, type Pin as StoredPin } from '../store/pin.ts'
@@ -37,6 +37,8 @@ export interface AdminPortsParts {
   readonly upstreams: () => Upstreams
   readonly reloading: Reloading
   readonly airgap: Airgap
+  readonly preloading: Preloading
+  readonly runs: PreloadRuns
   readonly exporting: Exporting
   readonly importing: Importing
   readonly images: Images
@@ -59,25 +61,8 @@ export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
     verification: store.integrity.verification,
     storage: { read: () => readStorage(store) },
     upstreams: { list: () => upstreams().all.map(shownUpstream) },
-    preloading: preloadingOf(airgap),
     checking: airgap.check,
     ...made,
-  }
-}
-
-function preloadingOf({ preload, jobs }: Airgap): Preloading {
-  return {
-    run: (request, onEvent, signal) => preload.run(request, onEvent, signal),
-    jobs: () => jobs.names,
-    async runJob(name, settings, onEvent, signal) {
-      const job = jobs.find(name)
-      // It was there a moment ago: a reload has come in between.
-      if (job === undefined) throw new AdminError('CONFLICT')
-      return await jobs.run(job, settings, onEvent, signal).catch((error: unknown) => {
-        if (!(error instanceof PreloadError)) throw error
-        throw new AdminError('INVALID', { message: error.message, cause: error })
-      })
-    },
   }
 }
 

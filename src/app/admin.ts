@@ -1,6 +1,7 @@
 import { createAdminApi } from '../admin/api.ts'
 import type { Admission } from '../admin/authority.ts'
 import { createAdmin } from '../admin/server.ts'
+import type { Runs } from '../airgap/runs.ts'
 import type { Probes } from '../api/probes.ts'
 import type { Config } from '../config/config.ts'
 import { renderConfig } from '../config/print.ts'
@@ -12,7 +13,9 @@ import { createImages } from './images.ts'
 import { createImporting } from './importing.ts'
 import type { Origins } from './options.ts'
 import { createOverview } from './overview.ts'
+import { createPreloading } from './preloading.ts'
 import type { Reloading } from './reload.ts'
+import { runsPort } from './runs.ts'
 import type { Site } from './site.ts'
 import type { Traffic } from './traffic.ts'
 
@@ -22,6 +25,7 @@ export interface AdminParts {
   /** Where each value of the configuration in effect comes from, by its dotted path. */
   readonly origins: () => Origins
   readonly airgap: Airgap
+  readonly runs: Runs
   /** Who may read and change by it. */
   readonly authority: Admission
   /** Who has asked for what. */
@@ -32,13 +36,15 @@ export interface AdminParts {
 
 /** What operators and their tools talk to. */
 export function createAdminHandler(parts: AdminParts) {
-  const { site, reloading, origins, airgap, authority, traffic, probes, logger } = parts
+  const { site, reloading, origins, airgap, runs, authority, traffic, probes, logger } = parts
   const { store, metrics, monotonic } = site
   const ports = createAdminPorts({
     store,
     upstreams: () => site.upstreams(),
     reloading,
     airgap,
+    preloading: createPreloading(airgap, runs),
+    runs: runsPort({ site, airgap }, runs),
     exporting: createExport(site),
     importing: createImporting(site),
     images: createImages(store),

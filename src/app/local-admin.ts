@@ -5,6 +5,7 @@ import { Probes } from '../api/probes.ts'
 import { createAdminHandler } from './admin.ts'
 import { createAirgap } from './airgap.ts'
 import { type Reloading, refused } from './reload.ts'
+import { createRuns } from './runs.ts'
 import { openSite, type SiteOptions } from './site.ts'
 import { createTraffic } from './traffic.ts'
 
@@ -37,15 +38,24 @@ export async function openLocalAdmin(options: SiteOptions): Promise<LocalAdmin> 
   const storage = { ...config.storage, ...UNCAPPED }
   const site = await openSite({ ...options, config: { ...config, storage } })
   await site.store.ready
+  const airgap = createAirgap({ site, logger, readSources: options.readSources })
+  const runs = await createRuns({ site, airgap, logger })
   const handler = createAdminHandler({
     site,
     reloading: NOT_RELOADING,
     origins: () => options.origins ?? new Map(),
-    airgap: createAirgap({ site, logger, readSources: options.readSources }),
+    airgap,
+    runs,
     authority: OWNER,
     traffic: createTraffic(() => site.store.clock.now()),
     probes: new Probes([]),
     logger,
   })
-  return { handler, close: () => site.close() }
+  return {
+    handler,
+    async close() {
+      await runs.close()
+      await site.close()
+    },
+  }
 }

@@ -36,6 +36,8 @@ export interface Site {
   upstreams(): Upstreams
   /** Milliseconds of a clock that never jumps. */
   monotonic(): number
+  /** Epoch milliseconds of the machine, which may jump: for what is due at a time of day. */
+  wallClock(): number
   /**
    * Builds what another configuration needs; its `commit` takes that over in one step.
    *
@@ -124,6 +126,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     config: () => config,
     upstreams: () => upstreams,
     monotonic,
+    wallClock: () => clock.now(),
     prepare(wanted) {
       const prepared = fleet.prepare(wanted)
       return { ...prepared, commit: () => commit(wanted, prepared) }

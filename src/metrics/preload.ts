@@ -2,6 +2,18 @@ import type { Instruments } from './instruments.ts'
 
 const IMAGE_RESULTS = ['done', 'unchanged', 'failed'] as const
 
+const JOB_STATES = [
+  'queued',
+  'running',
+  'done',
+  'incomplete',
+  'failed',
+  'cancelled',
+  'interrupted',
+] as const
+
+export type JobState = (typeof JOB_STATES)[number]
+
 /** What a preload has come to: how many images of each kind. */
 export type PreloadedImages = Readonly<Record<(typeof IMAGE_RESULTS)[number], number>>
 
@@ -13,7 +25,8 @@ export class PreloadMetrics {
   readonly #succeededAt
   readonly #failedImages
   readonly #images
-  readonly #running
+  readonly #jobs
+  #countJobs: () => ReadonlyMap<JobState, number> = () => new Map()
 
   constructor(instruments: Instruments) {
     this.#succeededAt = instruments.gauge(
@@ -31,15 +44,27 @@ export class PreloadMetrics {
       'Images preloaded: fetched, here already, not to be had',
       ['result'],
     )
-    this.#running = instruments.gauge('preloads_running', 'Preloads under way')
+    this.#jobs = instruments.gauge(
+      'preload_jobs',
+      'Preloads under way, and the last hundred that have ended, by how they stand',
+      ['state'],
+    )
     for (const result of IMAGE_RESULTS) this.#images.inc({ result }, 0)
+  }
+
+  /** Who knows how many there are in each state. */
+  followJobs(count: () => ReadonlyMap<JobState, number>): void {
+    this.#countJobs = count
+  }
+
+  readJobs(): void {
+    const counts = this.#countJobs()
+    for (const state of JOB_STATES) this.#jobs.set({ state }, counts.get(state) ?? 0)
   }
 
   /** @returns to be called once, with what came of it, or with nothing when it did not end by itself */
   began(): (images?: PreloadedImages) => void {
-    this.#running.inc()
     return (images) => {
-      this.#running.dec()
       if (images === undefined) return
       for (const result of IMAGE_RESULTS) this.#images.inc({ result }, images[result])
     }

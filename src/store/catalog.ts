@@ -12,6 +12,7 @@ import { type MemberPlace, MemberRows } from './catalog/members.ts'
 import { PinRows, toRow } from './catalog/pins.ts'
 import { PlaceRows } from './catalog/places.ts'
 import { RetentionRows } from './catalog/retention.ts'
+import { RunRows } from './catalog/runs.ts'
 import { type Sample, SampleRows } from './catalog/samples.ts'
 import { SelectionRows } from './catalog/selection.ts'
 import { TagRows } from './catalog/tags.ts'
@@ -69,6 +70,7 @@ export class SqliteCatalog implements Catalog {
   readonly #blobs: BlobRows
   readonly #clock: ClockRow
   readonly #samples: SampleRows
+  readonly #runs: RunRows
   /** Read without a promise: whether a digest may be evicted is asked within a transaction. */
   readonly pins: PinRows
   /** Read without a promise, as what is decided of a row and what is done to it must be one step. */
@@ -101,6 +103,7 @@ export class SqliteCatalog implements Catalog {
     this.#blobs = new BlobRows(database)
     this.#clock = new ClockRow(database)
     this.#samples = new SampleRows(database)
+    this.#runs = new RunRows(database)
     this.pins = new PinRows(database)
     this.retention = new RetentionRows(database)
     this.selection = new SelectionRows(database)
@@ -325,6 +328,16 @@ export class SqliteCatalog implements Catalog {
   /** From that minute on, oldest first. */
   async listSamples(from: number): Promise<readonly Sample[]> {
     return this.#samples.from(from)
+  }
+
+  /** In place of what was kept under its id; the oldest are forgotten. */
+  async putRun(id: string, createdAt: number, body: string): Promise<void> {
+    this.#transact(() => this.#runs.put({ id, createdAt, body }))
+  }
+
+  /** Their bodies, the oldest first. */
+  async listRuns(): Promise<readonly string[]> {
+    return this.#runs.list()
   }
 
   async putPins(pins: readonly Pin[]): Promise<void> {

@@ -183,4 +183,14 @@ export const MIGRATIONS: readonly string[] = [
     used_bytes integer not null
   ) strict;
   `,
+  `
+  -- Preloads, under way and ended, the last of them. What they were asked and came to is JSON.
+  create table preload_runs (
+    id text primary key,
+    created_at integer not null,
+    body text not null
+  ) strict;
+
+  create index preload_runs_by_time on preload_runs (created_at, id);
+  `,
 ]

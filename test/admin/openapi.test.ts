@@ -5,10 +5,12 @@ import type { z } from 'zod'
 
 import { FAILURE, OPENAPI } from '../../src/admin/answers.ts'
 import { endpointsOf } from '../../src/admin/api.ts'
-import { NDJSON_TYPE, TAR_TYPE } from '../../src/admin/media-types.ts'
+import { EVENTS_TYPE, NDJSON_TYPE, TAR_TYPE } from '../../src/admin/media-types.ts'
 import { describeApi, pathOf } from '../../src/admin/openapi.ts'
 import { OPERATIONS } from '../../src/admin/operations.ts'
 import { attestedIndex, PreloadSite } from '../airgap/site.ts'
+import { Barrier } from '../support/barrier.ts'
+import { hold } from '../support/faults.ts'
 import { type ClientRequest, type ClientResponse, send } from '../support/http-client.ts'
 import { FakePorts, jsonOf, Site } from './site.ts'
 
@@ -35,8 +37,8 @@ function endpoints() {
 /** `GET /pins` and so on, of what the router has. */
 function operationsOfRouter(): readonly string[] {
   return endpoints().flatMap((endpoint) => {
-    const { read, post, delete: remove } = endpoint
-    const methods = [read && 'GET', post && 'POST', remove && 'DELETE'].filter(Boolean)
+    const { read, follow, post, delete: remove } = endpoint
+    const methods = [(read ?? follow) && 'GET', post && 'POST', remove && 'DELETE'].filter(Boolean)
     return methods.map((method) => `${method} ${pathOf(endpoint)}`)
   })
 }
@@ -48,6 +50,13 @@ function linesOf({ body }: ClientResponse): readonly unknown[] {
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line))
+}
+
+/** Of server-sent events their names and data. */
+function eventsOf({ body }: ClientResponse): readonly unknown[] {
+  const events = [...body.toString().matchAll(/^event: (.*)\ndata: (.*)$/gm)]
+  assert.ok(events.length > 0)
+  return events.map(([, event, data = '']) => ({ event, data: JSON.parse(data) }))
 }
 
 test('every operation of the router is in the document, and no other', async () => {
@@ -126,7 +135,10 @@ test('real answers are as the document says', async () => {
     seen.add(key)
     const answer = OPERATIONS[key]?.answer
     assert.ok(answer, key)
-    if (answer.kind === 'bytes') {
+    if (answer.kind === 'events') {
+      assert.equal(response.headers['content-type'], EVENTS_TYPE)
+      for (const event of eventsOf(response)) parse(answer.schema, event, key)
+    } else if (answer.kind === 'bytes') {
       assert.equal(response.headers['content-type'], answer.mediaType)
     } else if (answer.kind === 'lines') {
       assert.ok(response.headers['content-type']?.startsWith(NDJSON_TYPE))
@@ -164,6 +176,19 @@ test('real answers are as the document says', async () => {
   }
   await ask('GET /openapi.json', '/openapi.json')
   await ask('GET /images/{name}', `/images/${v1}`)
+  const begun = await post('/jobs', { images: [v1, 'reg.test/team/none:v1'] })
+  const { id } = jsonOf(begun) as { readonly id: string }
+  await ask('GET /jobs/{id}/events', `/jobs/${id}/events`)
+  await ask('GET /jobs/{id}', `/jobs/${id}`)
+  await ask('GET /jobs', '/jobs')
+  await post('/sources', { text: v1 })
+  await ask('POST /jobs/{id}/retry', `/jobs/${id}/retry`, { body: '{}' })
+  const barrier = new Barrier()
+  site.registry.script({ path: /manifests\/slow/ }, hold(barrier))
+  const slow = await post('/jobs', { text: 'reg.test/team/app:slow' })
+  const { id: other } = jsonOf(slow) as { readonly id: string }
+  await ask('POST /jobs/{id}/cancel', `/jobs/${other}/cancel`, { body: '{}' })
+  barrier.release()
   await post('/purge', { pattern: 'reg.test/**', dryRun: true })
   await ask('DELETE /pins', `/pins?reference=${v1}`)
   await post('/purge', { pattern: 'reg.test/**', force: true })

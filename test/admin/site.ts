@@ -2,6 +2,7 @@ import { join } from 'node:path'
 
 import { createAdminApi } from '../../src/admin/api.ts'
 import { Authority } from '../../src/admin/authority.ts'
+import { AdminError } from '../../src/admin/errors.ts'
 import type {
   AdminPorts,
   GcOptions,
@@ -122,6 +123,19 @@ export class FakePorts implements AdminPorts {
       this.calls.push(['preload job', name, settings])
       return NOTHING_PRELOADED
     },
+  }
+  readonly runs: AdminPorts['runs'] = {
+    list: () => ({ jobs: [], configured: [] }),
+    configured: () => ['nightly'],
+    find: () => undefined,
+    begin: (request, warnings) => {
+      this.calls.push(['begin', request, warnings])
+      throw new AdminError('CONFLICT')
+    },
+    cancel: () => undefined,
+    retry: () => undefined,
+    follow: () => undefined,
+    readText: () => ({ images: [], maybe: [], problems: [] }),
   }
   readonly importing: AdminPorts['importing'] = {
     run: async (_body, request) => {
