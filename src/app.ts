@@ -92,6 +92,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     authority,
     traffic,
     probes,
+    registryPort: () => Number(new URL(registry.url).port),
     logger,
   })
   const { registry, admin } = createListeners(site, options, api.handler, handler)

@@ -26,7 +26,10 @@ const MAY_IMPORT: Readonly<Record<string, Rule>> = {
     types: ['upstream', 'config', 'log', 'metrics', 'store'],
   },
   airgap: { values: ['oci'], types: ['store', 'pull', 'upstream', 'config', 'log', 'metrics'] },
-  admin: { values: ['access', 'config', 'oci'], types: ['airgap', 'api', 'log', 'metrics'] },
+  admin: {
+    values: ['access', 'config', 'oci'],
+    types: ['airgap', 'api', 'log', 'metrics', 'node-config'],
+  },
   'node-config': { values: ['oci'], types: ['config'] },
   log: { values: [], types: ['config'] },
   metrics: { values: [], types: [] },

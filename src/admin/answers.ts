@@ -178,6 +178,19 @@ export const CONFIGURATION = z.strictObject({
   origins: z.record(z.string(), z.enum(['default', 'file', 'env'])),
 })
 
+export const AUTHORITY = z.union([
+  z.strictObject({ right: z.enum(['token', 'loopback', 'owner']) }),
+  z.strictObject({ needs: z.enum(['token', 'elsewhere']), reason: z.string() }),
+])
+
+export const NODE_CONFIG = z.strictObject({
+  runtimes: z.array(z.string()),
+  runtime: z.string(),
+  server: z.string(),
+  files: z.array(z.strictObject({ path: z.string(), content: z.string(), mode: z.int() })),
+  notes: z.array(z.string()),
+})
+
 const PIN = z.strictObject({
   name: z.string(),
   kind: z.enum(['tag', 'digest', 'pattern']),

@@ -3,6 +3,7 @@ import type { RequestHandler } from 'express'
 import type { Logger } from '../log.ts'
 import { activityEndpoints } from './activity.ts'
 import type { Admission } from './authority.ts'
+import { authorityEndpoint } from './authority-endpoint.ts'
 import { checkEndpoint } from './check.ts'
 import { configurationEndpoint } from './configuration.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -11,6 +12,7 @@ import { gcEndpoint } from './gc.ts'
 import { imageEndpoints } from './images.ts'
 import { importEndpoint } from './import.ts'
 import { jobEndpoints } from './jobs.ts'
+import { nodeConfigEndpoint } from './node-config.ts'
 import { openApiEndpoint } from './openapi.ts'
 import { overviewEndpoints } from './overview.ts'
 import { pinsEndpoint } from './pins.ts'
@@ -58,12 +60,15 @@ export function endpointsOf({
     activity,
     overview,
     configuration,
+    nodeSetups,
   } = ports
   const endpoints = [
     ...overviewEndpoints(overview),
     ...imageEndpoints(images, names),
     ...activityEndpoints(activity),
     configurationEndpoint(configuration),
+    authorityEndpoint(),
+    nodeConfigEndpoint(nodeSetups),
     reloadEndpoint(reloading),
     pinsEndpoint(pins, names),
     purgeEndpoint(removal, names),

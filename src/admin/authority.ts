@@ -24,6 +24,15 @@ export interface AuthorityOptions {
 /** By what right something was changed. */
 export type Right = 'token' | 'loopback' | 'owner'
 
+/** Whether somebody may change anything, and what is needed otherwise. */
+export type RightReport =
+  | { readonly right: Right }
+  | {
+      /** `elsewhere`: nothing that could be sent from here would do. */
+      readonly needs: 'token' | 'elsewhere'
+      readonly reason: string
+    }
+
 /** Who is let in to what the admin API does. */
 export interface Admission {
   /** @throws {AdminError} */
@@ -35,6 +44,8 @@ export interface Admission {
    * @throws {AdminError}
    */
   admitChange(request: IncomingMessage, mediaType: string): Promise<Right>
+  /** @throws {AdminError} `UNAUTHORIZED` for a wrong token */
+  rightOf(request: IncomingMessage): Promise<RightReport>
 }
 
 /** For a handler that only this process can reach: it has the data directory, and so every right. */
@@ -42,6 +53,9 @@ export const OWNER: Admission = {
   admitReader() {},
   async admitChange() {
     return 'owner'
+  },
+  async rightOf() {
+    return { right: 'owner' }
   },
 }
 
@@ -74,13 +88,21 @@ export class Authority implements Admission {
       const message = `this change is sent with Content-Type: ${mediaType}, not compressed`
       throw new AdminError('UNSUPPORTED_MEDIA_TYPE', { message })
     }
-    const file = this.#options.tokenFile()
-    if (file === undefined) {
-      this.#checkLoopback(request)
-      return 'loopback'
+    return await this.#prove(request)
+  }
+
+  /** @throws {AdminError} `UNAUTHORIZED` for a wrong token, `TOO_MANY_REQUESTS` for many of them */
+  async rightOf(request: IncomingMessage): Promise<RightReport> {
+    const { authorization } = request.headers
+    try {
+      if (this.#options.tokenFile() !== undefined && authorization === undefined) {
+        return { needs: 'token', reason: 'changes need the token of admin.tokenFile' }
+      }
+      return { right: await this.#prove(request) }
+    } catch (error) {
+      if (!(error instanceof AdminError) || error.code !== 'FORBIDDEN') throw error
+      return { needs: 'elsewhere', reason: error.message }
     }
-    await this.#checkToken(file, request)
-    return 'token'
   }
 
   /** Why no token is accepted at present; `undefined` when nothing is wrong. For a line in the log. */
@@ -94,6 +116,16 @@ export class Authority implements Admission {
       if (error instanceof TokenFileError) return `admin.tokenFile ${file}: ${error.message}`
       throw error
     }
+  }
+
+  async #prove(request: IncomingMessage): Promise<Right> {
+    const file = this.#options.tokenFile()
+    if (file === undefined) {
+      this.#checkLoopback(request)
+      return 'loopback'
+    }
+    await this.#checkToken(file, request)
+    return 'token'
   }
 
   #checkLoopback({ headers, socket }: IncomingMessage): void {

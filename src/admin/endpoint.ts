@@ -1,6 +1,8 @@
 import type { Response } from 'express'
 import type { z } from 'zod'
 
+import type { RightReport } from './authority.ts'
+
 /** One path of the API and what it does. What a method throws is answered in one place. */
 export interface Endpoint {
   /** Below `/api/v1`; `*name` at its end is any number of segments, `:name` is one. */
@@ -24,6 +26,10 @@ export interface Asked {
   readonly query: unknown
   /** What `*name` or `:name` of the path stands for, decoded; empty where there is none. */
   readonly name: string
+  /** What it calls this listener: the header `Host`. */
+  readonly host: string | undefined
+  /** Whether whoever asks may change anything. @throws {AdminError} for a wrong token */
+  readonly rightOf: () => Promise<RightReport>
 }
 
 /** What a GET says that is answered in events. */

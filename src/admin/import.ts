@@ -5,15 +5,10 @@ import { RegistryError } from '../oci/errors.ts'
 import { parseImageReference } from '../oci/reference.ts'
 import type { Endpoint, Outcome } from './endpoint.ts'
 import { answerInEvents } from './event-lines.ts'
-import { parseInput } from './input.ts'
+import { flag, parseInput } from './input.ts'
 import type { LineStream } from './line-stream.ts'
 import { TAR_TYPE } from './media-types.ts'
 import type { ImportEvent, Importing, ImportRequest } from './ports.ts'
-
-const flag = z
-  .enum(['true', 'false'])
-  .default('false')
-  .transform((text) => text === 'true')
 
 /** `ghcr.io/acme/app`, with or without a tag. */
 const place = z.string().transform((text, context) => {
@@ -24,7 +19,7 @@ const place = z.string().transform((text, context) => {
   return z.NEVER
 })
 
-const IMPORT = z.strictObject({ as: place.optional(), pin: flag, dryRun: flag })
+const IMPORT = z.strictObject({ as: place.optional(), pin: flag(false), dryRun: flag(false) })
 
 export interface ImportEndpointOptions {
   readonly importing: Importing

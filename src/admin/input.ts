@@ -29,6 +29,14 @@ const MAX_NAME_LENGTH = 1_024
 /** Images as people write them; what is none is said of it when its turn comes. */
 export const imageList = z.array(z.string().min(1).max(MAX_NAME_LENGTH)).min(1)
 
+/** Of a query, where everything is a text. */
+export function flag(usual: boolean) {
+  return z
+    .enum(['true', 'false'])
+    .default(usual ? 'true' : 'false')
+    .transform((text) => text === 'true')
+}
+
 /** Of a page: a number from 1 to `most`. */
 export function pageLimit(most: number) {
   const expected = `expected a number from 1 to ${most}`

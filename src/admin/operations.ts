@@ -2,6 +2,7 @@ import type { z } from 'zod'
 
 import {
   ACTIVITY,
+  AUTHORITY,
   CHECK_LINES,
   CLIENTS,
   COLLECTED,
@@ -15,6 +16,7 @@ import {
   JOB_DETAIL,
   JOB_EVENTS,
   JOBS,
+  NODE_CONFIG,
   OPENAPI,
   OVERVIEW,
   PASTED,
@@ -74,6 +76,14 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /config': {
     summary: 'The configuration in effect without secrets, and where each value comes from',
     answer: json(CONFIGURATION),
+  },
+  'GET /authority': {
+    summary: 'Whether whoever asks may change anything, and what is needed otherwise',
+    answer: json(AUTHORITY),
+  },
+  'GET /node-config': {
+    summary: 'The files with which nodes pull through this Larder',
+    answer: json(NODE_CONFIG),
   },
   'GET /storage': {
     summary: 'What is used, of how much, and what would be evicted next',

@@ -14,6 +14,7 @@ import type { Clients } from '../api/clients.ts'
 import type { RecentRequests } from '../api/recent-requests.ts'
 import type { ReloadResult } from '../config/reload.ts'
 import type { HistoryColumns } from '../metrics/history-columns.ts'
+import type { NodeConfig } from '../node-config/setup.ts'
 import type { Reference, Repository } from '../oci/reference.ts'
 
 export interface AdminPorts {
@@ -33,6 +34,7 @@ export interface AdminPorts {
   readonly activity: Activity
   readonly overview: Overview
   readonly configuration: Configuration
+  readonly nodeSetups: NodeSetups
 }
 
 /** The upstreams of the configuration in effect. */
@@ -500,6 +502,20 @@ export interface OverviewReport extends Omit<Traffic, 'since'> {
   }
   /** A sentence each: what an operator should know of, though pulls are answered all the same. */
   readonly warnings: readonly string[]
+}
+
+/** What nodes need to pull through this Larder. */
+export interface NodeSetups {
+  readonly runtimes: readonly string[]
+  /** Where nodes reach it, if they know it by the host that an operator has asked. */
+  serverAt(host: string | undefined): string
+  /** @throws {AdminError} where the runtime cannot do what is asked for, or `server` is no origin */
+  render(asked: {
+    /** One of {@link runtimes}. */
+    readonly runtime: string
+    readonly server: string
+    readonly fallback: boolean
+  }): NodeConfig
 }
 
 export interface Configuration {

@@ -4,7 +4,7 @@ import { unmapped } from '../access/peer.ts'
 import type { Logger } from '../log.ts'
 import { Audit } from './audit.ts'
 import type { Admission, Right } from './authority.ts'
-import type { Change, Endpoint, Outcome, Upload } from './endpoint.ts'
+import type { Asked, Change, Endpoint, Outcome, Upload } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { answerErrors } from './failures.ts'
 import { JSON_TYPE } from './media-types.ts'
@@ -41,13 +41,13 @@ function mount(router: Router, endpoint: Endpoint, authority: Admission, audit: 
   if (read !== undefined) {
     route.get(async (request, response) => {
       authority.admitReader(request)
-      response.json(await read({ query: { ...request.query }, name: nameOf(request) }))
+      response.json(await read(askedOf(request, authority)))
     })
   }
   if (follow !== undefined) {
     route.get(async (request, response) => {
       authority.admitReader(request)
-      const asked = { query: { ...request.query }, name: nameOf(request) }
+      const asked = askedOf(request, authority)
       const lastEventId = request.get('last-event-id')
       await follow({ ...asked, lastEventId, isHead: request.method === 'HEAD' }, response)
     })
@@ -65,6 +65,15 @@ function mount(router: Router, endpoint: Endpoint, authority: Admission, audit: 
   route.all(() => {
     throw new AdminError('METHOD_NOT_ALLOWED', { headers: { Allow: allowed.join(', ') } })
   })
+}
+
+function askedOf(request: Request, authority: Admission): Asked {
+  return {
+    query: { ...request.query },
+    name: nameOf(request),
+    host: request.headers.host,
+    rightOf: () => authority.rightOf(request),
+  }
 }
 
 /** Who asks is settled before any of the body is read. */

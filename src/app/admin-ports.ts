@@ -6,6 +6,7 @@ import type {
   Exporting,
   Images,
   Importing,
+  NodeSetups,
   Overview,
   Pin,
   Pins,
@@ -45,6 +46,7 @@ export interface AdminPortsParts {
   readonly activity: Activity
   readonly overview: Overview
   readonly configuration: Configuration
+  readonly nodeSetups: NodeSetups
 }
 
 /** What the admin API asks for, in terms of the rooms that have it. */

@@ -11,6 +11,7 @@ import type { Airgap } from './airgap.ts'
 import { createExport } from './export.ts'
 import { createImages } from './images.ts'
 import { createImporting } from './importing.ts'
+import { createNodeSetups } from './node-setups.ts'
 import type { Origins } from './options.ts'
 import { createOverview } from './overview.ts'
 import { createPreloading } from './preloading.ts'
@@ -31,12 +32,25 @@ export interface AdminParts {
   /** Who has asked for what. */
   readonly traffic: Traffic
   readonly probes: Probes
+  /** Where the registry API really listens; 0: nowhere. */
+  readonly registryPort: () => number
   readonly logger: Logger
 }
 
 /** What operators and their tools talk to. */
 export function createAdminHandler(parts: AdminParts) {
-  const { site, reloading, origins, airgap, runs, authority, traffic, probes, logger } = parts
+  const {
+    site,
+    reloading,
+    origins,
+    airgap,
+    runs,
+    authority,
+    traffic,
+    probes,
+    logger,
+    registryPort,
+  } = parts
   const { store, metrics, monotonic } = site
   const ports = createAdminPorts({
     store,
@@ -50,6 +64,7 @@ export function createAdminHandler(parts: AdminParts) {
     images: createImages(store),
     activity: traffic,
     overview: createOverview(site, () => probes.warnings()),
+    nodeSetups: createNodeSetups(() => site.config(), registryPort),
     configuration: { read: () => configurationOf(site.config(), origins()) },
   })
   const api = createAdminApi({ ports, authority, logger, monotonic })

@@ -49,6 +49,7 @@ export async function openLocalAdmin(options: SiteOptions): Promise<LocalAdmin> 
     authority: OWNER,
     traffic: createTraffic(() => site.store.clock.now()),
     probes: new Probes([]),
+    registryPort: () => 0,
     logger,
   })
   return {

@@ -3,8 +3,10 @@ import { rm, writeFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 
+import { AUTHORITY } from '../../src/admin/answers.ts'
 import { Authority } from '../../src/admin/authority.ts'
 import { AdminError } from '../../src/admin/errors.ts'
+import type { ClientRequest } from '../support/http-client.ts'
 import { jsonOf, makeTokenFile, Site } from './site.ts'
 
 const TOKEN = 'correct-horse-battery-staple'
@@ -242,4 +244,31 @@ test('reading is free, but not to a page whose name was pointed at this machine'
   // Whoever is on the network asks it by its address anyway.
   await using everywhere = await Site.start({ listenHost: '0.0.0.0' })
   assert.equal((await everywhere.get('/storage', { Host: 'larder.infra.svc' })).status, 200)
+})
+
+test('whoever asks is told whether a change would be taken, and what is needed otherwise', async () => {
+  const right = async (site: Site, headers: ClientRequest['headers'] = {}) => {
+    const answer = await site.get('/authority', headers)
+    return answer.status === 200 ? AUTHORITY.parse(jsonOf(answer)) : answer.status
+  }
+  await using open = await Site.start()
+  assert.deepEqual(await right(open), { right: 'loopback' })
+  const forwarded = await right(open, { 'X-Forwarded-For': '10.0.0.1' })
+  assert.match(JSON.stringify(forwarded), /"needs":"elsewhere".*a proxy sent this/)
+
+  await using token = await makeTokenFile()
+  await writeFile(token.file, TOKEN)
+  await using guarded = await Site.start({ tokenFile: token.file, listenHost: '0.0.0.0' })
+  assert.match(JSON.stringify(await right(guarded)), /"needs":"token"/)
+  const bearer = (text: string) => ({ Authorization: `Bearer ${text}` })
+  assert.deepEqual(await right(guarded, bearer(TOKEN)), { right: 'token' })
+  assert.equal(await right(guarded, bearer('wrong-wrong-wrong-wrong')), 401)
+  for (let i = 0; i < 30; i++) await right(guarded, bearer('wrong-wrong-wrong-wrong'))
+  assert.equal(await right(guarded, bearer(TOKEN)), 429, 'it is no way to guess faster')
+  await rm(token.file)
+  await using lost = await Site.start({ tokenFile: token.file })
+  assert.match(JSON.stringify(await right(lost, bearer(TOKEN))), /"needs":"elsewhere"/)
+
+  await using remote = await Site.start({ listenHost: '0.0.0.0' })
+  assert.match(JSON.stringify(await right(remote)), /"needs":"elsewhere".*not on loopback/)
 })

@@ -169,11 +169,13 @@ test('real answers are as the document says', async () => {
     '/storage',
     '/activity',
     '/clients',
+    '/authority',
     '/upstreams',
     '/pins',
   ]) {
     await ask(`GET ${path}`, path)
   }
+  await ask('GET /node-config', '/node-config?runtime=containerd')
   await ask('GET /openapi.json', '/openapi.json')
   await ask('GET /images/{name}', `/images/${v1}`)
   const begun = await post('/jobs', { images: [v1, 'reg.test/team/none:v1'] })

@@ -176,6 +176,11 @@ export class FakePorts implements AdminPorts {
     read: () => Promise.reject(new Error('nothing is counted here')),
     history: () => Promise.reject(new Error('nothing is counted here')),
   }
+  readonly nodeSetups: AdminPorts['nodeSetups'] = {
+    runtimes: ['containerd'],
+    serverAt: () => 'http://localhost:5000',
+    render: () => ({ files: [], notes: [] }),
+  }
   readonly configuration: AdminPorts['configuration'] = {
     read: () => ({ config: { version: 1 }, origins: { version: 'file' } }),
   }

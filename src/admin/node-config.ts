@@ -1,0 +1,32 @@
+import { z } from 'zod'
+
+import type { Endpoint } from './endpoint.ts'
+import { AdminError } from './errors.ts'
+import { flag, parseInput } from './input.ts'
+import type { NodeSetups } from './ports.ts'
+
+const NODE_CONFIG = z.strictObject({
+  runtime: z.string(),
+  /** Larder as nodes reach it; default: the host that this was asked of, at the registry's port. */
+  server: z.string().max(300).optional(),
+  /** Whether nodes ask a registry itself where Larder fails. */
+  fallback: flag(true),
+})
+
+/** `GET /node-config?runtime=`: the files with which nodes pull through this very Larder. */
+export function nodeConfigEndpoint({ runtimes, render, serverAt }: NodeSetups): Endpoint {
+  return {
+    path: '/node-config',
+    query: NODE_CONFIG,
+    async read({ query, host }) {
+      const { runtime, fallback, server = serverAt(host) } = parseInput(NODE_CONFIG, query)
+      if (!runtimes.includes(runtime)) {
+        const message = `runtime: expected one of ${runtimes.join(', ')}`
+        throw new AdminError('INVALID', { message })
+      }
+      const { files, notes } = render({ runtime, server, fallback })
+      const shown = files.map(({ path, content, mode }) => ({ path, content, mode }))
+      return { runtimes, runtime, server, files: shown, notes }
+    },
+  }
+}
