@@ -7,7 +7,7 @@ import type { Admission } from '../store/admission.ts'
 import { Ballast } from '../store/ballast.ts'
 import { NoRoomError, StoreRestingError } from '../store/errors.ts'
 import { type Ailment, type Space, StoreHealth, type Trial } from '../store/health.ts'
-import { type Disk, measureDisk } from '../store/quota.ts'
+import { type Disk, measureDisk, type Quota } from '../store/quota.ts'
 import { tryWriting } from '../store/trial.ts'
 import type { Trouble } from '../store/trouble.ts'
 import { reasonOf } from './reason.ts'
@@ -24,6 +24,7 @@ export interface HealthParts {
 /** What a trial needs of the store, which is opened later. */
 export interface TrialParts {
   readonly admission: Pick<Admission, 'makeRoom' | 'mayFit'>
+  readonly quota: Pick<Quota, 'minFreeBytes'>
   /** Any small write. */
   readonly writeToDatabase: () => void
 }
@@ -97,19 +98,23 @@ export async function openHealth(parts: HealthParts): Promise<Health> {
   })
   const storeFailed = createComplaint(state, logger, metrics)
   const timers: NodeJS.Timeout[] = []
-  const lay = () => {
+  const lay = async ({ admission }: TrialParts) => {
     if (state.ailments.length > 0) return
-    ballast.lay().catch((error: unknown) => storeFailed('ballast', error))
+    // What `minFree` keeps free is no room for it: the cache would have none left.
+    if (await admission.mayFit(await ballast.neededBytes())) await ballast.lay()
   }
   return {
     state,
     storeFailed,
     begin(given) {
       trialParts = given
+      const layNow = () => {
+        lay(given).catch((error: unknown) => storeFailed('ballast', error))
+      }
       timers.push(
         setInterval(() => void state.look(), LOOK_MS),
-        setTimeout(lay, FIRST_BALLAST_MS),
-        setInterval(lay, BALLAST_MS),
+        setTimeout(layNow, FIRST_BALLAST_MS),
+        setInterval(layNow, BALLAST_MS),
       )
       for (const timer of timers) timer.unref()
     },
@@ -133,21 +138,37 @@ async function attempt(
   { trouble, sides, wantedBytes, quietMs }: Trial,
   path: string,
   ballast: Ballast,
-  { admission, writeToDatabase }: TrialParts,
+  { admission, quota, writeToDatabase }: TrialParts,
 ): Promise<void> {
   const isRefusedByDisk = sides.has('files') || sides.has('database')
   if (trouble === 'inodes' && !(await admission.makeRoom(0))) throw new Error('no inodes')
   if (isRefusedByDisk) {
-    if (trouble === 'full') await admission.makeRoom((await ballast.neededBytes()) + HEADROOM_BYTES)
+    const needsBallast = trouble === 'full' && (await makeRoom({ admission, quota }, ballast))
     await tryWriting(path)
     if (sides.has('database')) writeToDatabase()
     // What has no room for the ballast has none for anything else.
-    if (trouble === 'full' && !(await ballast.lay())) throw new Error('too little space')
+    if (needsBallast && !(await ballast.lay())) throw new Error('too little space')
   }
   // A content that will never fit is not waited for: whoever pulls others has his cache.
   if (isRefusedByDisk || quietMs > MISSED_MS) return
   if (sides.has('reading')) throw new Error('a content could not be read')
   if (!(await admission.mayFit(wantedBytes))) throw new Error('no room')
+}
+
+/**
+ * Also for the ballast, if so much may go; else what `minFree` asks for: others may keep what they took.
+ *
+ * @returns whether the ballast is to be laid
+ */
+async function makeRoom(
+  { admission, quota }: Pick<TrialParts, 'admission' | 'quota'>,
+  ballast: Ballast,
+): Promise<boolean> {
+  const ballastBytes = await ballast.neededBytes()
+  if (await admission.makeRoom(ballastBytes + HEADROOM_BYTES)) return true
+  for (const bytes of [HEADROOM_BYTES, 0]) if (await admission.makeRoom(bytes)) break
+  // What is kept free does as well.
+  return quota.minFreeBytes < ballastBytes
 }
 
 function createComplaint(

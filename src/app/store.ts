@@ -123,7 +123,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
   const common = { files, catalog, chunks, pins, leases: kept.leases, ready, clock, ...failAt }
   const integrity = createIntegrity({ ...common, config, metrics, logger, storeFailed })
   const writeToDatabase = () => catalog.putClock(clock.now())
-  health.begin({ admission: kept.admission, writeToDatabase })
+  health.begin({ admission: kept.admission, quota: kept.quota, writeToDatabase })
   const endPinTimers = lookAfterPins(pins, kept, onError)
   return {
     clock,

@@ -60,9 +60,9 @@ export class Ballast {
     }
   }
 
-  /** How much free space it takes to be laid: it must not be what fills the disk. */
+  /** How much free space it takes to be laid, unless it lies there: it must not be what fills the disk. */
   async neededBytes(): Promise<number> {
-    return 2 * (await this.#bytes())
+    return this.#isLaid ? 0 : 2 * (await this.#bytes())
   }
 
   /**
