@@ -223,6 +223,15 @@ export const STORAGE = STORED.extend({
   next: z.array(z.strictObject({ name: z.string(), bytes, lastUsedAt: time })),
 })
 
+const SHARE = z.strictObject({ bytes, blobs: count, sharedBytes: bytes })
+
+export const USAGE = z.strictObject({
+  countedAt: time,
+  upstreams: z.array(SHARE.extend({ upstream: z.string() })),
+  repositories: z.array(SHARE.extend({ upstream: z.string(), repository: z.string() })),
+  unclaimed: SHARE.omit({ sharedBytes: true }),
+})
+
 export const UPSTREAMS = z.strictObject({
   upstreams: z.array(
     z.strictObject({

@@ -21,7 +21,7 @@ import { preloadEndpoint } from './preload.ts'
 import { purgeEndpoint } from './purge.ts'
 import { reloadEndpoint } from './reload.ts'
 import { createRouter } from './router.ts'
-import { storageEndpoint } from './storage.ts'
+import { storageEndpoints } from './storage.ts'
 import { upstreamsEndpoint } from './upstreams.ts'
 import { VerifyEndpoint } from './verify.ts'
 
@@ -79,7 +79,7 @@ export function endpointsOf({
     checkEndpoint({ checking, monotonic }),
     ...exportEndpoints(exporting),
     importEndpoint({ importing, monotonic }),
-    storageEndpoint(storage),
+    ...storageEndpoints(storage),
     upstreamsEndpoint(upstreams),
   ]
   return [...endpoints, openApiEndpoint(endpoints)]

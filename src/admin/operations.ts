@@ -28,6 +28,7 @@ import {
   STORAGE,
   UNPINNED,
   UPSTREAMS,
+  USAGE,
   VERIFY_LINES,
 } from './answers.ts'
 import { TAR_TYPE } from './media-types.ts'
@@ -88,6 +89,10 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
   'GET /storage': {
     summary: 'What is used, of how much, and what would be evicted next',
     answer: json(STORAGE),
+  },
+  'GET /storage/usage': {
+    summary: 'Who uses the disk: upstreams, and the largest repositories',
+    answer: json(USAGE),
   },
   'GET /upstreams': { summary: 'How each registry is', answer: json(UPSTREAMS) },
   'GET /openapi.json': { summary: 'This document', answer: json(OPENAPI) },

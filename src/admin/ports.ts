@@ -184,6 +184,30 @@ export interface Verified {
 
 export interface Storage {
   read(): Promise<StorageReport>
+  /** A minute old at most. */
+  usage(): Promise<SpaceReport>
+}
+
+/** Who uses the disk. */
+export interface SpaceReport {
+  /** Epoch milliseconds. */
+  readonly countedAt: number
+  /** The largest first. */
+  readonly upstreams: readonly (SpaceShare & { readonly upstream: string })[]
+  /** The largest fifty. */
+  readonly repositories: readonly (SpaceShare & {
+    readonly upstream: string
+    readonly repository: string
+  })[]
+  /** What no repository is known to have, as after a database was lost. */
+  readonly unclaimed: Omit<SpaceShare, 'sharedBytes'>
+}
+
+export interface SpaceShare {
+  readonly bytes: number
+  readonly blobs: number
+  /** Of the bytes, those that another has too. */
+  readonly sharedBytes: number
 }
 
 /** All sizes in bytes. */

@@ -23,6 +23,7 @@ import { InvalidPinError, NotHereError, nameOf, type Pin as StoredPin } from '..
 import { keptOnly } from '../store/removal.ts'
 import type { RemovalReport } from '../store/removal-report.ts'
 import type { Selection } from '../store/selection.ts'
+import { Space } from '../store/space.ts'
 import { OfflineRegistry } from '../upstream/offline.ts'
 import type { Upstream, Upstreams } from '../upstream/routing.ts'
 import type { Airgap } from './airgap.ts'
@@ -52,6 +53,8 @@ export interface AdminPortsParts {
 /** What the admin API asks for, in terms of the rooms that have it. */
 export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
   const { store, upstreams, reloading, airgap, ...made } = parts
+  const { catalog, clock } = store
+  const space = new Space({ catalog, now: () => clock.now() })
   return {
     names: {
       find: (registry) => upstreams().find(registry)?.config.name,
@@ -61,7 +64,7 @@ export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
     pins: pinsOf(store),
     removal: removalOf(store),
     verification: store.integrity.verification,
-    storage: { read: () => readStorage(store) },
+    storage: { read: () => readStorage(store), usage: () => space.read() },
     upstreams: { list: () => upstreams().all.map(shownUpstream) },
     checking: airgap.check,
     ...made,

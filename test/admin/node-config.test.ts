@@ -25,7 +25,8 @@ test('the files of each runtime name the host that was asked, and the port that 
     jsonOf(await get('runtime=containerd&server=https://larder.example:5000&fallback=false')),
   )
   const [file] = named.files
-  assert.ok(file !== undefined && file.path.endsWith('/ghcr.io/hosts.toml'))
+  assert.ok(file)
+  assert.ok(file.path.endsWith('/ghcr.io/hosts.toml'))
   assert.match(file.content, /https:\/\/larder\.example:5000/)
   for (const [query, message] of [
     ['runtime=none', /expected one of containerd, crio/],

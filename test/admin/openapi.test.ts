@@ -167,6 +167,7 @@ test('real answers are as the document says', async () => {
     '/images',
     '/config',
     '/storage',
+    '/storage/usage',
     '/activity',
     '/clients',
     '/authority',

@@ -109,6 +109,7 @@ export class FakePorts implements AdminPorts {
   }
   readonly storage = {
     read: async () => STORAGE,
+    usage: () => Promise.reject(new Error('nothing is counted here')),
   }
   readonly upstreams = {
     list: () => [UPSTREAM],

@@ -47,6 +47,7 @@ export class ImageRows {
   readonly #listed: Statement<[OfDigest], ListedContent>
   readonly #listedSum: Statement<[OfDigest], ListedSum>
   readonly #parents: Statement<[OfDigest & { readonly limit: number }], Digest>
+  readonly #repositoriesOf: Statement<[OfDigest], number>
   readonly #isTaggedElsewhere: Statement<[InPlace & OfDigest], 0 | 1>
 
   constructor(database: Database) {
@@ -103,6 +104,11 @@ export class ImageRows {
          where child = :digest limit :limit`,
       )
       .pluck()
+    this.#repositoriesOf = database
+      .prepare<[OfDigest], number>(
+        'select distinct repository_id from members where digest = :digest',
+      )
+      .pluck()
     this.#isTaggedElsewhere = database
       .prepare<[InPlace & OfDigest], 0 | 1>(
         `select exists (
@@ -151,6 +157,11 @@ export class ImageRows {
   /** At most `limit` manifests that are here and list it. */
   parentsOf(digest: Digest, limit: number): Digest[] {
     return this.#parents.all({ digest, limit })
+  }
+
+  /** Those that have it, or have something that lists it. */
+  repositoriesOf(digest: Digest): number[] {
+    return this.#repositoriesOf.all({ digest })
   }
 
   /** Whether a tag of another repository means it. */
