@@ -31,6 +31,8 @@ const MAY_IMPORT: Readonly<Record<string, Rule>> = {
     types: ['airgap', 'api', 'log', 'metrics', 'node-config'],
   },
   'node-config': { values: ['oci'], types: ['config'] },
+  // It runs in a browser: what the API answers is all that it knows of the other rooms.
+  page: { values: [], types: [] },
   log: { values: [], types: ['config'] },
   metrics: { values: [], types: [] },
   listener: { values: [], types: ['config'] },
@@ -56,6 +58,10 @@ const HOMES: Readonly<Record<string, readonly string[]>> = {
   croner: ['airgap', 'config/values.ts'],
   commander: ['cli'],
   bcryptjs: ['access'],
+  preact: ['page'],
+  'preact/hooks': ['page'],
+  htm: ['page/html.js'],
+  uplot: ['page/parts/chart.js'],
 }
 
 interface Import {
@@ -76,11 +82,11 @@ function importsOf(file: string): Import[] {
 }
 
 function roomOf(file: string): string {
-  return (file.split('/')[0] ?? '').replace(/\.ts$/, '')
+  return (file.split('/')[0] ?? '').replace(/\.[jt]s$/, '')
 }
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((name) =>
-  name.endsWith('.ts'),
+  /\.[jt]s$/.test(name),
 )
 const imports = files.flatMap(importsOf)
 

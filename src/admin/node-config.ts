@@ -11,6 +11,8 @@ const NODE_CONFIG = z.strictObject({
   server: z.string().max(300).optional(),
   /** Whether nodes ask a registry itself where Larder fails. */
   fallback: flag(true),
+  /** One entry for every registry there is, in place of one for each that is configured. */
+  everything: flag(false),
 })
 
 /** `GET /node-config?runtime=`: the files with which nodes pull through this very Larder. */
@@ -19,12 +21,13 @@ export function nodeConfigEndpoint({ runtimes, render, serverAt }: NodeSetups): 
     path: '/node-config',
     query: NODE_CONFIG,
     async read({ query, host }) {
-      const { runtime, fallback, server = serverAt(host) } = parseInput(NODE_CONFIG, query)
+      const asked = parseInput(NODE_CONFIG, query)
+      const { runtime, server = serverAt(host) } = asked
       if (!runtimes.includes(runtime)) {
         const message = `runtime: expected one of ${runtimes.join(', ')}`
         throw new AdminError('INVALID', { message })
       }
-      const { files, notes } = render({ runtime, server, fallback })
+      const { files, notes } = render({ ...asked, server })
       const shown = files.map(({ path, content, mode }) => ({ path, content, mode }))
       return { runtimes, runtime, server, files: shown, notes }
     },

@@ -539,6 +539,7 @@ export interface NodeSetups {
     readonly runtime: string
     readonly server: string
     readonly fallback: boolean
+    readonly everything: boolean
   }): NodeConfig
 }
 

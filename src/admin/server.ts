@@ -9,10 +9,12 @@ export interface AdminOptions {
   readonly metrics: Metrics
   /** What answers below `/api/v1`. */
   readonly api: RequestHandler
+  /** What answers at `/` and below `/ui`; calls on for everything else. */
+  readonly page: RequestHandler
 }
 
 /** The operators' listener: what a scraper, a supervisor and an operator ask for. */
-export function createAdmin({ probes, metrics, api }: AdminOptions): Express {
+export function createAdmin({ probes, metrics, api, page }: AdminOptions): Express {
   const app = express()
   app.disable('etag')
   app.use(helmet())
@@ -22,6 +24,7 @@ export function createAdmin({ probes, metrics, api }: AdminOptions): Express {
     response.send(body)
   })
   app.use('/api/v1', api)
+  app.use(page)
   app.use((request, response) => {
     if (probes.answers(request, response)) return
     response.status(404).json({ error: 'not found' })

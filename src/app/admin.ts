@@ -1,5 +1,6 @@
 import { createAdminApi } from '../admin/api.ts'
 import type { Admission } from '../admin/authority.ts'
+import { createPage } from '../admin/page.ts'
 import { createAdmin } from '../admin/server.ts'
 import type { Runs } from '../airgap/runs.ts'
 import type { Probes } from '../api/probes.ts'
@@ -68,7 +69,7 @@ export function createAdminHandler(parts: AdminParts) {
     configuration: { read: () => configurationOf(site.config(), origins()) },
   })
   const api = createAdminApi({ ports, authority, logger, monotonic })
-  return createAdmin({ probes, metrics, api })
+  return createAdmin({ probes, metrics, api, page: createPage() })
 }
 
 function configurationOf(config: Config, origins: Origins) {

@@ -20,13 +20,13 @@ export function createNodeSetups(config: () => Config, registryPort: () => numbe
       const port = registryPort() || listen.port
       return `${scheme}://${name === '' ? 'localhost' : name}:${port}`
     },
-    render({ runtime, server, fallback }) {
+    render({ runtime, server, fallback, everything }) {
       const { upstreams, auth } = config()
       try {
         return renderNodeConfig(runtime as Runtime, {
           url: server,
           registries: registriesOf(upstreams),
-          everything: false,
+          everything,
           ca: undefined,
           fallback,
           auth: nodeAuthOf(auth, undefined),

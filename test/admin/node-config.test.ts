@@ -38,6 +38,11 @@ test('the files of each runtime name the host that was asked, and the port that 
     assert.equal(status, 400, query)
     assert.match(body.toString(), message)
   }
+  const whole = NODE_CONFIG.parse(jsonOf(await get('runtime=containerd&everything=true')))
+  assert.deepEqual(
+    whole.files.map(({ path }) => path),
+    ['/etc/containerd/certs.d/_default/hosts.toml'],
+  )
   const local = NODE_CONFIG.parse(jsonOf(await get('runtime=docker', { Host: 'localhost:1' })))
   assert.equal(local.server, `http://localhost:${app.port}`)
 })

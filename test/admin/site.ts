@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { createAdminApi } from '../../src/admin/api.ts'
 import { Authority } from '../../src/admin/authority.ts'
 import { AdminError } from '../../src/admin/errors.ts'
+import { createPage } from '../../src/admin/page.ts'
 import type {
   AdminPorts,
   GcOptions,
@@ -254,7 +255,7 @@ export class Site implements AsyncDisposable {
     this.#listener = new Listener({
       address: { host: '127.0.0.1', port: 0 },
       tls: undefined,
-      handler: createAdmin({ probes: new Probes([]), metrics, api }),
+      handler: createAdmin({ probes: new Probes([]), metrics, api, page: createPage() }),
       onTlsError: () => {},
     })
   }

@@ -6,6 +6,8 @@ import { test } from 'node:test'
 import { promisify } from 'node:util'
 
 import { loadConfig } from '../../src/config/load.ts'
+import { send } from '../support/http-client.ts'
+import { startLarder } from '../support/larder.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 
 interface Instruction {
@@ -64,27 +66,35 @@ test('no package manager and no development package is left in it', () => {
   }
 })
 
-test('what is built runs: beside package.json and node_modules it needs nothing', async () => {
+test('what is built runs, the page included: it needs package.json and node_modules besides', async () => {
   await using dir = await makeTempDir()
-  const [tsc, ...args] = manifest.scripts['build']?.split(' ') ?? []
+  const [compile = '', copy = ''] = manifest.scripts['build']?.split(' && ') ?? []
+  const [tsc, ...args] = compile.split(' ')
   assert.equal(tsc, 'tsc')
   const compiler = join(ROOT, 'node_modules/typescript/bin/tsc')
   const dist = join(dir.path, 'dist')
   await execute(process.execPath, [compiler, ...args, '--outDir', dist], { cwd: ROOT })
+  assert.match(copy, /^cp -R src\/page dist\/$/)
+  await execute('cp', ['-R', 'src/page', dist], { cwd: ROOT })
   await copyFile(join(ROOT, 'package.json'), join(dir.path, 'package.json'))
   await symlink(join(ROOT, 'node_modules'), join(dir.path, 'node_modules'))
   const main = join(dist, 'main.js')
   const { stdout } = await execute(process.execPath, [main, 'version', '-o', 'json'])
   const version = { larder: manifest.version, node: process.version }
   assert.deepEqual(JSON.parse(stdout), version)
+  const upstreams = [{ name: 'reg.test', url: 'http://127.0.0.1:1' }]
+  await using larder = await startLarder({ upstreams, program: [main] })
+  for (const path of ['/', '/ui/main.js', '/ui/pages/overview.js', '/ui/vendor/uplot.js']) {
+    assert.equal((await send(larder.adminUrl, path)).status, 200, path)
+  }
 })
 
 test('no package that the program imports is a development dependency', async () => {
   const imported = new Set<string>()
-  for await (const file of glob('src/**/*.ts', { cwd: ROOT })) {
+  for await (const file of glob('src/**/*.{js,ts}', { cwd: ROOT })) {
     const source = await readFile(join(ROOT, file), 'utf8')
     for (const [, name = ''] of source.matchAll(/^(?:import|export)[^']* from '([^.'][^']*)'/gm)) {
-      if (!name.startsWith('node:')) imported.add(name)
+      if (!name.startsWith('node:')) imported.add(name === 'preact/hooks' ? 'preact' : name)
     }
   }
   assert.ok(imported.has('express'))
