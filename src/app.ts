@@ -55,6 +55,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     { name: 'shutdown', problem: () => (draining ? 'shutting down' : undefined) },
     { name: 'database', problem: () => (store.catalog.isOpen ? undefined : 'closed') },
     // A disk that refuses makes nobody wait: pulls pass through, so it is no reason to be avoided.
+    { name: 'upstreams', problem: () => undefined, warning: () => warningOfBlocks(site) },
     { name: 'storage', problem: () => undefined, warning: () => warningOf(store.health.ailments) },
   ])
   const openDoor = (wanted: Config) => openFrontDoor(wanted, logger, metrics, site.monotonic)
@@ -133,6 +134,12 @@ function authorityOf({ config, monotonic }: Site): Authority {
     listenHost: config().server.adminListen.host,
     monotonic,
   })
+}
+
+function warningOfBlocks({ blocks, upstreams }: Site): string | undefined {
+  const blocked = upstreams().names.filter((name) => blocks.get(name) !== undefined)
+  if (blocked.length === 0) return undefined
+  return `blocked by an operator, and not asked: ${blocked.join(', ')}`
 }
 
 function createListeners(

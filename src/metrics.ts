@@ -19,6 +19,8 @@ export interface Readings {
   flights(): ReadonlyMap<string, number>
   /** Absent: nothing can be pinned. */
   pins?(): Promise<PinReadings>
+  /** The names of upstreams that an operator has forbidden to ask; absent: none. */
+  blocked?(): readonly string[]
   /** Absent: nobody watches the disk. */
   health?(): HealthReadings
 }
@@ -74,8 +76,9 @@ export class Metrics {
     return this.#instruments.registry.metrics()
   }
 
-  async #read({ flights, pins, health, store }: Readings): Promise<void> {
+  async #read({ flights, pins, health, store, blocked }: Readings): Promise<void> {
     this.pulls.readFlights(flights())
+    this.upstreams.readBlocked(blocked?.() ?? [])
     if (pins !== undefined) this.store.readPins(await pins())
     if (health !== undefined) this.store.readHealth(health())
     this.store.read(await store())

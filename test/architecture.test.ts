@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, Rule>> = {
   airgap: { values: ['oci'], types: ['store', 'pull', 'upstream', 'config', 'log', 'metrics'] },
   admin: {
     values: ['access', 'config', 'oci'],
-    types: ['airgap', 'api', 'log', 'metrics', 'node-config'],
+    types: ['airgap', 'api', 'log', 'metrics', 'node-config', 'upstream'],
   },
   'node-config': { values: ['oci'], types: ['config'] },
   // It runs in a browser: what the API answers is all that it knows of the other rooms.

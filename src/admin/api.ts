@@ -22,7 +22,7 @@ import { purgeEndpoint } from './purge.ts'
 import { reloadEndpoint } from './reload.ts'
 import { createRouter } from './router.ts'
 import { storageEndpoints } from './storage.ts'
-import { upstreamsEndpoint } from './upstreams.ts'
+import { upstreamEndpoints } from './upstreams.ts'
 import { VerifyEndpoint } from './verify.ts'
 
 export interface AdminApiOptions {
@@ -80,7 +80,7 @@ export function endpointsOf({
     ...exportEndpoints(exporting),
     importEndpoint({ importing, monotonic }),
     ...storageEndpoints(storage),
-    upstreamsEndpoint(upstreams),
+    ...upstreamEndpoints(upstreams),
   ]
   return [...endpoints, openApiEndpoint(endpoints)]
 }

@@ -27,9 +27,11 @@ import {
   RELOADED,
   STORAGE,
   UNPINNED,
+  UPSTREAM,
   UPSTREAMS,
   USAGE,
   VERIFY_LINES,
+  WALK,
 } from './answers.ts'
 import { TAR_TYPE } from './media-types.ts'
 
@@ -95,6 +97,18 @@ export const OPERATIONS: Readonly<Record<string, Operation>> = {
     answer: json(USAGE),
   },
   'GET /upstreams': { summary: 'How each registry is', answer: json(UPSTREAMS) },
+  'POST /upstreams/{name}/test': {
+    summary: 'Walks the way to a registry and says at which step it ends',
+    answer: json(WALK),
+  },
+  'POST /upstreams/{name}/block': {
+    summary: 'Has a registry not asked any more, also after a restart; what is here is served',
+    answer: json(UPSTREAM),
+  },
+  'POST /upstreams/{name}/unblock': {
+    summary: 'Has a registry asked again',
+    answer: json(UPSTREAM),
+  },
   'GET /openapi.json': { summary: 'This document', answer: json(OPENAPI) },
   'GET /pins': { summary: 'What is kept whatever has to go', answer: json(PINS) },
   'POST /pins': {

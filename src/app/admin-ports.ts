@@ -15,7 +15,7 @@ import type {
   Removal,
   Removed,
   StorageReport,
-  UpstreamReport,
+  Upstreams as UpstreamsPort,
 } from '../admin/ports.ts'
 import { formatReference } from '../oci/reference.ts'
 import { PinnedError } from '../store/errors.ts'
@@ -24,8 +24,7 @@ import { keptOnly } from '../store/removal.ts'
 import type { RemovalReport } from '../store/removal-report.ts'
 import type { Selection } from '../store/selection.ts'
 import { Space } from '../store/space.ts'
-import { OfflineRegistry } from '../upstream/offline.ts'
-import type { Upstream, Upstreams } from '../upstream/routing.ts'
+import type { Upstreams } from '../upstream/routing.ts'
 import type { Airgap } from './airgap.ts'
 import type { Reloading } from './reload.ts'
 import type { Store } from './store.ts'
@@ -36,7 +35,8 @@ const MAX_NEXT = 20
 export interface AdminPortsParts {
   readonly store: Store
   /** As they are configured now. */
-  readonly upstreams: () => Upstreams
+  readonly routes: () => Upstreams
+  readonly upstreams: UpstreamsPort
   readonly reloading: Reloading
   readonly airgap: Airgap
   readonly preloading: Preloading
@@ -52,29 +52,22 @@ export interface AdminPortsParts {
 
 /** What the admin API asks for, in terms of the rooms that have it. */
 export function createAdminPorts(parts: AdminPortsParts): AdminPorts {
-  const { store, upstreams, reloading, airgap, ...made } = parts
+  const { store, routes, reloading, airgap, ...made } = parts
   const { catalog, clock } = store
   const space = new Space({ catalog, now: () => clock.now() })
   return {
     names: {
-      find: (registry) => upstreams().find(registry)?.config.name,
-      all: () => upstreams().names,
+      find: (registry) => routes().find(registry)?.config.name,
+      all: () => routes().names,
     },
     reloading,
     pins: pinsOf(store),
     removal: removalOf(store),
     verification: store.integrity.verification,
     storage: { read: () => readStorage(store), usage: () => space.read() },
-    upstreams: { list: () => upstreams().all.map(shownUpstream) },
     checking: airgap.check,
     ...made,
   }
-}
-
-function shownUpstream({ config, registry }: Upstream): UpstreamReport {
-  const { name, match, access } = config
-  const offline = registry instanceof OfflineRegistry
-  return { name, match, access, offline, ...registry.status() }
 }
 
 function pinsOf({ pins, kept, clock }: Store): Pins {

@@ -20,6 +20,7 @@ import type { Reloading } from './reload.ts'
 import { runsPort } from './runs.ts'
 import type { Site } from './site.ts'
 import type { Traffic } from './traffic.ts'
+import { createUpstreamReports } from './upstream-reports.ts'
 
 export interface AdminParts {
   readonly site: Site
@@ -55,7 +56,8 @@ export function createAdminHandler(parts: AdminParts) {
   const { store, metrics, monotonic } = site
   const ports = createAdminPorts({
     store,
-    upstreams: () => site.upstreams(),
+    routes: () => site.upstreams(),
+    upstreams: createUpstreamReports(site),
     reloading,
     airgap,
     preloading: createPreloading(airgap, runs),

@@ -3,17 +3,21 @@ import type { Config } from '../config/config.ts'
 import type { History } from '../metrics/history.ts'
 import { Metrics } from '../metrics.ts'
 import { Restoration } from '../pull/restoration.ts'
+import { Blocks } from '../store/blocks.ts'
 import type { FailAt } from '../store/failpoints.ts'
 import { acquireLock } from '../store/lock.ts'
 import type { Clock } from '../upstream/clock.ts'
-import type { Prepared } from '../upstream/fleet.ts'
+import type { RegistryDependencies } from '../upstream/factory.ts'
+import { Fleet, type Prepared } from '../upstream/fleet.ts'
+import { all } from '../upstream/observers.ts'
+import { UpstreamRecords } from '../upstream/records.ts'
 import type { Upstreams } from '../upstream/routing.ts'
 import { createHistory } from './history.ts'
 import type { AppOptions } from './options.ts'
 import { createPull, type PullRoom } from './pull.ts'
 import { createRefetch } from './refetch.ts'
 import { openStore, type Store } from './store.ts'
-import { createFleet } from './upstreams.ts'
+import { createDependencies } from './upstreams.ts'
 
 const SYSTEM_CLOCK: Clock = { now: () => Date.now(), elapsed: () => performance.now() }
 
@@ -28,6 +32,11 @@ export interface Site {
   readonly metrics: Metrics
   readonly history: History
   readonly store: Store
+  /** Which registries are not asked. */
+  readonly blocks: Blocks
+  readonly upstreamRecords: UpstreamRecords
+  /** For a walk to a registry, which is nobody's pull. */
+  readonly walking: Omit<RegistryDependencies, 'observe'>
   readonly pull: PullRoom
   readonly gate: Gate
   /** In effect: a reload changes it. */
@@ -77,7 +86,14 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   opened.defer(() => store.close())
   const history = createHistory(store, metrics)
   opened.defer(() => history.close())
-  const fleet = createFleet(options, clock, metrics)
+  const blocks = await Blocks.open({ path: config.storage.path, logger })
+  const upstreamRecords = new UpstreamRecords(() => store.clock.now())
+  const walking = createDependencies(options, clock)
+  const fleet = new Fleet({
+    ...walking,
+    observe: all([metrics.upstreams, upstreamRecords]),
+    isBlocked: (upstream) => blocks.get(upstream) !== undefined,
+  })
   opened.defer(() => fleet.close())
   const first = fleet.prepare(config)
   first.commit()
@@ -90,6 +106,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     store: () => store.read(),
     flights: () => pull.blobs.flights(),
     pins: () => store.pins.readings(),
+    blocked: () => blocks.names,
     health: () => ({
       isWritable: store.health.isWritable,
       troubles: store.health.ailments.map(({ trouble }) => trouble),
@@ -121,6 +138,9 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     metrics,
     history,
     store,
+    blocks,
+    upstreamRecords,
+    walking,
     pull,
     gate,
     config: () => config,

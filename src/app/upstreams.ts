@@ -1,16 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import type { Metrics } from '../metrics.ts'
 import type { Clock } from '../upstream/clock.ts'
-import { Fleet } from '../upstream/fleet.ts'
+import type { RegistryDependencies } from '../upstream/factory.ts'
 import type { SiteOptions } from './site.ts'
 
-/** What is elsewhere. */
-export function createFleet(options: SiteOptions, clock: Clock, metrics: Metrics): Fleet {
-  const { logger, version, proxyEnvironment, programs } = options
-  return new Fleet({
+/** What the clients of registries need of the machine. */
+export function createDependencies(
+  { logger, version, proxyEnvironment, programs }: SiteOptions,
+  clock: Clock,
+): Omit<RegistryDependencies, 'observe'> {
+  return {
     logger,
-    observe: metrics.upstreams,
     clock,
     random: Math.random,
     sleep: async (delayMs: number, signal?: AbortSignal) => {
@@ -19,5 +19,5 @@ export function createFleet(options: SiteOptions, clock: Clock, metrics: Metrics
     proxyEnvironment,
     ...(programs === undefined ? {} : { programs }),
     version,
-  })
+  }
 }

@@ -6,10 +6,10 @@ import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problems.ts'
 import { processSurroundings, type Surroundings } from '../config/surroundings.ts'
 import { createLogger } from '../log.ts'
-import { RegistryError } from '../oci/errors.ts'
-import { normalizeRegistry, parseImageReference } from '../oci/reference.ts'
 import { createWalk, type RegistryDependencies } from '../upstream/factory.ts'
+import { NO_OBSERVER } from '../upstream/observers.ts'
 import type { Step, WalkTarget } from '../upstream/walk-step.ts'
+import { parseWalkTarget } from '../upstream/walk-target.ts'
 import { ExitError } from './exit.ts'
 import { programEnvironment, proxyEnvironment } from './process-environment.ts'
 import { toColumns } from './table.ts'
@@ -95,19 +95,9 @@ async function testUpstream(
   if (!ok) throw new ExitError(EXIT_UPSTREAM)
 }
 
-/** What names this upstream's registry may be left out; on Docker Hub one segment is an official image. */
-function parseTarget({ match }: UpstreamConfig, ref: string): WalkTarget {
-  const slash = ref.indexOf('/')
-  const isNamed = slash > 0 && match.includes(normalizeRegistry(ref.slice(0, slash)))
-  const path = isNamed ? ref.slice(slash + 1) : ref
-  const host = match.includes('docker.io') ? 'docker.io' : 'registry.invalid'
-  try {
-    const { repository, tag, digest } = parseImageReference(`${host}/${path}`)
-    if (digest !== undefined) return { repository, reference: { kind: 'digest', digest } }
-    if (tag !== undefined) return { repository, reference: { kind: 'tag', tag } }
-  } catch (error) {
-    if (!(error instanceof RegistryError)) throw error
-  }
+function parseTarget(config: UpstreamConfig, ref: string): WalkTarget {
+  const target = parseWalkTarget(config, ref)
+  if (target !== undefined) return target
   throw new ExitError(EXIT_CONFIG, `${ref} is not an image such as acme/app:v1`)
 }
 
@@ -117,19 +107,9 @@ function parseTarget({ match }: UpstreamConfig, ref: string): WalkTarget {
  * @throws {ExitError} 2 where a file that the upstream names cannot be read
  */
 export function openWalk(config: UpstreamConfig, version: string, { env }: Surroundings) {
-  const nothing = () => {}
   const dependencies: RegistryDependencies = {
     logger: createLogger({ level: 'silent', format: 'json' }),
-    observe: {
-      request: nothing,
-      rateLimit: nothing,
-      error: nothing,
-      retry: nothing,
-      circuit: nothing,
-      waiting: nothing,
-      token: nothing,
-      credentialExpiry: nothing,
-    },
+    observe: NO_OBSERVER,
     clock: { now: () => Date.now(), elapsed: () => performance.now() },
     random: Math.random,
     sleep: async () => {},

@@ -55,6 +55,7 @@ export class UpstreamMetrics {
   readonly #resumes
   readonly #circuit
   readonly #up
+  readonly #blocked
   readonly #waiting
   readonly #tokens
   readonly #throttled
@@ -64,6 +65,7 @@ export class UpstreamMetrics {
   readonly #lastSuccess
   readonly #credentialExpiry
   readonly #monotonic: () => number
+  readonly #names = new Set<string>()
   /** When what a registry said of its quota is no longer true, by upstream. */
   readonly #rateLimitEnds = new Map<string, number>()
 
@@ -101,6 +103,7 @@ export class UpstreamMetrics {
       'state',
     )
     this.#up = gauge('up', '0 from repeated failures of all endpoints until one answers')
+    this.#blocked = gauge('blocked', '1 while an operator has forbidden to ask it')
     this.#waiting = gauge(
       'waiting',
       'Requests that wait because as many are under way as the upstream is asked at once',
@@ -121,6 +124,7 @@ export class UpstreamMetrics {
   }
 
   initialize(upstream: string): void {
+    this.#names.add(upstream)
     for (const endpoint of ENDPOINTS) {
       for (const code of USUAL_CODES) this.#requests.inc({ upstream, endpoint, code }, 0)
     }
@@ -179,6 +183,12 @@ export class UpstreamMetrics {
       this.#circuit.set({ upstream, state: one }, one === state ? 1 : 0)
     }
     this.#up.set({ upstream }, state === 'closed' ? 1 : 0)
+  }
+
+  readBlocked(blocked: readonly string[]): void {
+    for (const upstream of this.#names) {
+      this.#blocked.set({ upstream }, blocked.includes(upstream) ? 1 : 0)
+    }
   }
 
   waiting({ upstream, count }: OfUpstream & { count: number }): void {

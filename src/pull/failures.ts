@@ -37,13 +37,15 @@ export function toRegistryError(cause: unknown, subject: Subject): unknown {
     }
     case 'timeout':
       return new RegistryError('UPSTREAM_FAILED', { status: 504, message, cause })
-    case 'offline':
+    case 'offline': {
+      const why = cause.reason === 'blocked' ? message : 'which is offline'
       return new RegistryError('UPSTREAM_FAILED', {
         status: 504,
-        message: 'not in this cache, which is offline',
+        message: `not in this cache, ${why}`,
         detail: { offline: true },
         cause,
       })
+    }
     case 'failed':
     case 'unreachable':
     case 'invalid':

@@ -8,7 +8,7 @@
  * - `timeout`: no answer within a configured time
  * - `unreachable`: DNS, connect, TLS, reset
  * - `invalid`: it lies or breaks the protocol: wrong digest, endless redirect, foreign realm
- * - `offline`: it was not asked, because the configuration says so
+ * - `offline`: it was not asked, because the configuration or an operator says so
  */
 export type UpstreamErrorKind =
   | 'unknown'

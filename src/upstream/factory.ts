@@ -45,6 +45,8 @@ export interface RegistryDependencies {
   /** The resolver; `dns.lookup` unless a test says otherwise. */
   readonly lookup?: LookupFunction
   readonly waits?: Waits
+  /** Which an operator has forbidden to ask; absent: none. */
+  readonly isBlocked?: (upstream: string) => boolean
 }
 
 /** How long is waited, in milliseconds: what the classes say themselves unless a test says otherwise. */
@@ -99,6 +101,7 @@ export function createRegistry(
     quota,
     // A mirror may be open to more than the registry: what is public is not for it to say.
     isPublicOnly: sources.count === 0 && config.access !== 'caller',
+    isBlocked: () => given.isBlocked?.(upstream) ?? false,
     retireMs: dependencies.waits?.retireMs,
     onRetire: () => observe.resign(),
     onClose: () => sources.close(),

@@ -44,6 +44,8 @@ export interface RegistryClientOptions {
   readonly bandwidth?: Bandwidth | undefined
   /** Whether nobody is given more than anyone: Larder has no credentials, and asks for none. */
   readonly isPublicOnly: boolean
+  /** Whether an operator has forbidden to ask it. */
+  readonly isBlocked: () => boolean
   /** Milliseconds of silence until a retired client is closed; default 60 s. */
   readonly retireMs?: number | undefined
   /** Another client takes its place. */
@@ -69,7 +71,8 @@ export class RegistryClient implements Registry {
   }
 
   isScarce(): boolean {
-    const { quota, endpoints } = this.#options
+    const { quota, endpoints, isBlocked } = this.#options
+    if (isBlocked()) return true
     // What is open for long enough may be asked again, also by work that nobody waits for.
     return quota.isLow || quota.restsMs > 0 || !this.#isAsked(endpoints)
   }
@@ -149,6 +152,7 @@ export class RegistryClient implements Registry {
     identity: Identity,
   ): Promise<{ readonly origin: string; readonly authorization: string | undefined }> {
     const { base } = this.#registry
+    this.#assertAllowed()
     const end = this.#activity.begin()
     try {
       const authorization = await this.#options.retry.once(this.#registry, ({ exchange }) =>
@@ -209,6 +213,7 @@ export class RegistryClient implements Registry {
 
   /** A place is held for the whole of an operation, whichever endpoints it asks in turn. */
   async #enter(work: Work, options: RequestOptions): Promise<Leave> {
+    this.#assertAllowed()
     const end = this.#activity.begin()
     let leave: Leave | undefined
     const leaveAll = () => {
@@ -241,6 +246,12 @@ export class RegistryClient implements Registry {
       }
     }
     return await line.enter({ work, urgency: 'interactive' }, signal)
+  }
+
+  #assertAllowed(): void {
+    if (!this.#options.isBlocked()) return
+    const message = 'and an operator has blocked its registry'
+    throw new UpstreamError('offline', { upstream: this.name, reason: 'blocked', message })
   }
 
   #yield(options: RequestOptions): void {

@@ -235,7 +235,8 @@ test('POST /gc and GET /storage', async () => {
 
 test('GET /upstreams', async () => {
   await using site = await Site.start()
-  assert.deepEqual(jsonOf(await site.get('/upstreams')), { upstreams: [UPSTREAM] })
+  const sent = JSON.parse(JSON.stringify({ upstreams: [UPSTREAM] }))
+  assert.deepEqual(jsonOf(await site.get('/upstreams')), sent)
 })
 
 test('each change is one line: who, what, and what came of it', async () => {

@@ -192,6 +192,10 @@ test('real answers are as the document says', async () => {
   const { id: other } = jsonOf(slow) as { readonly id: string }
   await ask('POST /jobs/{id}/cancel', `/jobs/${other}/cancel`, { body: '{}' })
   barrier.release()
+  for (const change of ['test', 'block', 'unblock']) {
+    const path = `/upstreams/reg.test/${change}`
+    await ask(`POST /upstreams/{name}/${change}`, path, { body: '{}' })
+  }
   await post('/purge', { pattern: 'reg.test/**', dryRun: true })
   await ask('DELETE /pins', `/pins?reference=${v1}`)
   await post('/purge', { pattern: 'reg.test/**', force: true })

@@ -113,7 +113,19 @@ export class FakePorts implements AdminPorts {
     usage: () => Promise.reject(new Error('nothing is counted here')),
   }
   readonly upstreams = {
-    list: () => [UPSTREAM],
+    list: async () => [UPSTREAM],
+    test: async (name: string, image: string | undefined) => {
+      this.calls.push(['test', name, image])
+      return { upstream: name, ok: true, clockSkewMs: undefined, steps: [] }
+    },
+    block: async (name: string, reason: string | undefined) => {
+      this.calls.push(['block', name, reason])
+      return UPSTREAM
+    },
+    unblock: async (name: string) => {
+      this.calls.push(['unblock', name])
+      return UPSTREAM
+    },
   }
   readonly preloading: AdminPorts['preloading'] = {
     run: async (request) => {
@@ -204,6 +216,20 @@ export const UPSTREAM: UpstreamReport = {
   rateLimit: { limit: 100, remaining: 7, windowSeconds: 21_600 },
   restsMs: 0,
   waiting: 2,
+  url: 'https://registry-1.docker.io',
+  mirrors: [],
+  blocked: undefined,
+  up: true,
+  credentials: 0,
+  requests: { total: 3, failed: 1 },
+  latencyMs: { p50: 12, p95: 40 },
+  lastSuccessAt: undefined,
+  recentErrors: [],
+  credentialExpiresAt: undefined,
+  traffic: {
+    requests: { total: 0, byResult: {}, hitRatio: undefined },
+    bytes: { served: 0, fetched: 0, saved: 0, hitRatio: undefined },
+  },
 }
 export const VERIFIED: Verified = { checked: 3, ok: 3, damaged: 0, missing: 0, repaired: 0 }
 export const STORAGE = {
