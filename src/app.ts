@@ -60,7 +60,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
   ])
   const openDoor = (wanted: Config) => openFrontDoor(wanted, logger, metrics, site.monotonic)
   const frontDoor = await openDoor(current())
-  const traffic = createTraffic(() => store.clock.now())
+  const traffic = createTraffic(store)
   const { onEnded } = traffic
   const api = createRegistryApi({ site, frontDoor, probes, logger, onEnded })
   const authority = authorityOf(site)

@@ -97,6 +97,7 @@ export const ACTIVITY = z.strictObject({
       upstream: z.string().optional(),
       repository: z.string().optional(),
       reference: z.string().optional(),
+      digest: digest.optional(),
       status: count,
       result: z.string().optional(),
       age: z.number().optional(),
@@ -140,6 +141,8 @@ const IMAGE = z.strictObject({
   missingBytes: bytes,
   complete: z.boolean(),
   lastUsedAt: time.optional(),
+  pulls: count,
+  lastPulledAt: time.optional(),
   pinned: z.boolean(),
 })
 

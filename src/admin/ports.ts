@@ -404,8 +404,8 @@ export interface Images {
 export interface ImageQuery {
   /** A glob over `<upstream>/<repository>:<tag>`, or a text in that; `undefined`: everything. */
   readonly search: string | undefined
-  /** By name; largest first; what was used last first. */
-  readonly sort: 'name' | 'size' | 'last-pull'
+  /** By name; largest first; what was used last first; what was pulled most often first. */
+  readonly sort: 'name' | 'size' | 'last-pull' | 'pulls'
   /** Only what was not used for so many milliseconds; `undefined`: whenever it was. */
   readonly unusedForMs: number | undefined
   readonly limit: number
@@ -447,6 +447,10 @@ export interface ImageSummary {
   readonly complete: boolean
   /** When it was last pulled or preloaded, epoch milliseconds; `undefined`: it is not here. */
   readonly lastUsedAt: number | undefined
+  /** How often nodes have pulled it there; an index once, whatever of it they take. */
+  readonly pulls: number
+  /** Epoch milliseconds; `undefined`: never. */
+  readonly lastPulledAt: number | undefined
   readonly pinned: boolean
 }
 

@@ -1,4 +1,4 @@
-import type { RequestRecord } from './request-record.ts'
+import { isPull, type RequestRecord } from './request-record.ts'
 import { runtimeOf } from './runtimes.ts'
 
 /** More than a cluster has nodes; about half a megabyte. */
@@ -78,10 +78,6 @@ export class Clients {
     const nothing = { requests: 0, pulls: 0, errors: 0, bytes: 0 }
     return { address, runtime, agent: undefined, ...nothing, firstSeenAt: at, lastSeenAt: at }
   }
-}
-
-function isPull({ handler, method, status }: RequestRecord): boolean {
-  return handler === 'manifest' && method === 'GET' && status === 200
 }
 
 function isError({ result, status }: RequestRecord): boolean {

@@ -5,6 +5,7 @@ import { unmapped } from '../access/peer.ts'
 import type { Logger } from '../log.ts'
 import type { ByteSource, PullResult, PullType } from '../metrics/pulls.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { RememberedError } from '../pull/negatives.ts'
 import type { Outcome } from '../pull/pull.ts'
@@ -33,6 +34,7 @@ export class Exchange {
   #handler: Handler = 'other'
   #target: Target | undefined
   #reference: string | undefined
+  #digest: Digest | undefined
   #outcome: Outcome | undefined
   #onPulled: ((outcome: Outcome) => void) | undefined
   #stopWaiting: (() => void) | undefined
@@ -69,6 +71,11 @@ export class Exchange {
     if (target.namespace !== undefined) {
       this.response.setHeader('OCI-Namespace', target.namespace)
     }
+  }
+
+  /** It is this manifest that was asked for. */
+  found(digest: Digest): void {
+    this.#digest = digest
   }
 
   /** Says how the answer came about, in the headers and for the record. */
@@ -173,6 +180,7 @@ export class Exchange {
       upstream: this.#target?.upstream.config.name,
       repository: this.#target?.repository,
       reference: this.#reference,
+      digest: this.#digest,
       status,
       result: this.#result,
       age: this.#outcome?.ageSeconds,

@@ -16,6 +16,7 @@ export async function serveManifest(
 ): Promise<void> {
   const { digest, mediaType, bytes, outcome } = await manifests.get(pull, reference)
   exchange.pulled(outcome)
+  exchange.found(digest)
   const { request, response } = exchange
   const etag = `"${digest}"`
   response.setHeader('Docker-Content-Digest', digest)

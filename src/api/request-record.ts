@@ -1,4 +1,6 @@
 import type { PullResult, PullType } from '../metrics/pulls.ts'
+import type { Digest } from '../oci/digest.ts'
+import type { Repository } from '../oci/reference.ts'
 
 export type Handler = PullType | 'ping' | 'upload' | 'probe' | 'other'
 
@@ -12,9 +14,11 @@ export interface RequestRecord {
   readonly method: string
   readonly handler: Handler
   readonly upstream: string | undefined
-  readonly repository: string | undefined
+  readonly repository: Repository | undefined
   /** A tag or digest. */
   readonly reference: string | undefined
+  /** What the tag means at present, of a manifest that was found. */
+  readonly digest: Digest | undefined
   readonly status: number
   readonly result: PullResult | undefined
   /** Seconds since the registry last said what the tag means. */
@@ -31,3 +35,8 @@ export interface RequestRecord {
 
 /** Told of each request at its end. Must be quick, and must not throw. */
 export type OnEnded = (record: RequestRecord) => void
+
+/** Whether a node has got a manifest: an image, or one that an index lists. */
+export function isPull({ handler, method, status }: RequestRecord): boolean {
+  return handler === 'manifest' && method === 'GET' && status === 200
+}

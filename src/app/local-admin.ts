@@ -47,7 +47,7 @@ export async function openLocalAdmin(options: SiteOptions): Promise<LocalAdmin> 
     airgap,
     runs,
     authority: OWNER,
-    traffic: createTraffic(() => site.store.clock.now()),
+    traffic: createTraffic(site.store),
     probes: new Probes([]),
     registryPort: () => 0,
     logger,

@@ -14,6 +14,7 @@ import { ChunkCache } from '../store/chunks.ts'
 import type { FailAt } from '../store/failpoints.ts'
 import { Pins } from '../store/pins.ts'
 import type { Place } from '../store/ports.ts'
+import { PullCounts } from '../store/pull-counts.ts'
 import { timed } from '../store/query-times.ts'
 import { openCatalog } from '../store/rebuild.ts'
 import type { BlobShelves } from '../store/shelves.ts'
@@ -52,6 +53,7 @@ export interface Store {
   readonly shelves: BlobShelves
   readonly integrity: Integrity
   readonly usage: UsageRecorder
+  readonly pullCounts: PullCounts
   readonly storeFailed: (operation: string, error: unknown) => void
   readonly health: Health['state']
   /** Settles when it is known what is here. Never rejects. */
@@ -95,6 +97,12 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     onError: (error) => storeFailed('usage', error),
     now,
   })
+  const pullCounts = new PullCounts({
+    write: (counts) => catalog.countPulls(counts),
+    flushIntervalMs: USAGE_FLUSH_MS,
+    onError: (error) => storeFailed('usage', error),
+    now,
+  })
   const ready = Promise.all([rebuilt, pins.settled])
   const kept = await keepStore({
     path,
@@ -134,6 +142,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     shelves: integrity.shelves,
     integrity,
     usage,
+    pullCounts,
     storeFailed,
     health: health.state,
     ready,
@@ -145,6 +154,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
       await kept.stop()
       await pins.close()
       await usage.close()
+      await pullCounts.close()
       keeper.close()
       await catalog.close()
       await rebuilt

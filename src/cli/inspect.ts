@@ -81,7 +81,8 @@ function factsOf(image: ImageDetail): readonly (readonly string[])[] {
     ['tags', tags.join(', ')],
     ['size', `${formatBytes(bytes)}${shared}`],
     ['state', stateOf(image)],
-    ['last pull', lastUsedAt === undefined ? undefined : formatTime(lastUsedAt)],
+    ['pulls', pullsOf(image)],
+    ['last use', lastUsedAt === undefined ? undefined : formatTime(lastUsedAt)],
     ['checked', tag && formatTime(tag.checkedAt)],
     ['refused', tag?.refusedAt === undefined ? undefined : formatTime(tag.refusedAt)],
     ...Object.entries(image.annotations).map(([key, value]) => [key, value] as const),
@@ -89,6 +90,11 @@ function factsOf(image: ImageDetail): readonly (readonly string[])[] {
   return facts.flatMap(([key, value]) =>
     value === undefined || value === '' ? [] : [[key, value]],
   )
+}
+
+function pullsOf({ pulls, lastPulledAt }: ImageDetail): string {
+  if (lastPulledAt === undefined) return 'none'
+  return `${pulls}, the last ${formatTime(lastPulledAt)}`
 }
 
 function rowOf({ digest, size, here, mediaType }: ImageContent): readonly string[] {

@@ -14,7 +14,7 @@ const EXIT_NOT_FOUND = 6
 const PAGE = 500
 
 interface LsOptions extends AdminClientOptions {
-  readonly sort: 'name' | 'size' | 'last-pull'
+  readonly sort: 'name' | 'size' | 'last-pull' | 'pulls'
   readonly unusedFor?: string
   readonly limit?: number
   readonly output: 'table' | 'json' | 'name'
@@ -27,12 +27,14 @@ interface ImagesAnswer {
 
 const EXAMPLES = `
 PATTERN is a glob over <registry>/<repository>:<tag>, or any part of that. SIZE is what is here of an
-image; SHARED is how much of it others have too, and stays when it is purged.
+image; SHARED is how much of it others have too, and stays when it is purged. PULLS is how often nodes
+have got it, LAST PULL when it was last pulled or preloaded.
 
 Examples:
   larder ls
   larder ls nginx
   larder ls 'ghcr.io/acme/**:v1*' --sort size --limit 20
+  larder ls --sort pulls --limit 20
   larder ls --unused-for 30d --sort last-pull
   larder ls --unused-for 90d -o name | xargs larder purge --yes
   larder ls --data-dir /var/lib/larder
@@ -44,8 +46,8 @@ export function lsCommand(io: Surroundings): Command {
     .description('list the images that are in the cache')
     .argument('[pattern]', 'a glob, or a part of a name')
     .addOption(
-      new Option('--sort <order>', 'by name, largest first, or what was pulled last first')
-        .choices(['size', 'last-pull', 'name'])
+      new Option('--sort <order>', 'by name, largest, pulled last, or pulled most often first')
+        .choices(['size', 'last-pull', 'pulls', 'name'])
         .default('name'),
     )
     .option('--unused-for <duration>', 'only what nobody has pulled for that long, such as 30d')
@@ -99,17 +101,18 @@ function print(
 function linesOf(images: readonly ImageSummary[], output: 'table' | 'name'): readonly string[] {
   if (output === 'name') return toColumns(images.map(({ name }) => [name]))
   if (images.length === 0) return []
-  const header = ['NAME', 'SIZE', 'SHARED', 'LAST PULL', 'PLATFORMS', 'STATE']
+  const header = ['NAME', 'SIZE', 'SHARED', 'PULLS', 'LAST PULL', 'PLATFORMS', 'STATE']
   return toColumns([header, ...images.map(rowOf)])
 }
 
 function rowOf(image: ImageSummary): readonly string[] {
-  const { name, tags, bytes, sharedBytes, lastUsedAt } = image
+  const { name, tags, bytes, sharedBytes, pulls, lastUsedAt } = image
   const others = tags.length > 1 ? ` (+${tags.length - 1})` : ''
   return [
     `${name}${others}`,
     formatBytes(bytes),
     sharedBytes === 0 ? '-' : formatBytes(sharedBytes),
+    String(pulls),
     lastUsedAt === undefined ? '-' : formatTime(lastUsedAt),
     platformsOf(image),
     stateOf(image),

@@ -29,6 +29,7 @@ import type {
   Place,
   TagRecord,
 } from './ports.ts'
+import type { PullCount } from './pull-counts.ts'
 
 /** A file without a row, and what its bytes say if they are a manifest. */
 export interface FoundBlob {
@@ -262,6 +263,15 @@ export class SqliteCatalog implements Catalog {
   async touch(usedAt: ReadonlyMap<Digest, number>): Promise<void> {
     this.#transact(() => {
       for (const [digest, at] of usedAt) this.#blobs.touch(digest, at)
+    })
+  }
+
+  /** In one transaction. What a place does not know is not counted. */
+  async countPulls(counts: readonly PullCount[]): Promise<void> {
+    this.#transact(() => {
+      for (const { place, digest, ...pulls } of counts) {
+        this.#at(place, (id) => this.#members.pulled(id, digest, pulls))
+      }
     })
   }
 

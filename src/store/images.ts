@@ -16,8 +16,8 @@ import { nameOf } from './pin.ts'
 import type { BlobStore } from './ports.ts'
 import { Slices } from './slices.ts'
 
-/** By name; largest first; what was used last first. */
-export const IMAGE_ORDERS = ['name', 'size', 'last-pull'] as const
+/** By name; largest first; what was used last first; what was pulled most often first. */
+export const IMAGE_ORDERS = ['name', 'size', 'last-pull', 'pulls'] as const
 export type ImageOrder = (typeof IMAGE_ORDERS)[number]
 
 export interface ImageQuery {
@@ -33,7 +33,7 @@ export interface ImageQuery {
 
 /** An image's place in an order. */
 export interface ImageCursor extends ImageKey {
-  /** Bytes, or epoch milliseconds; 0 where names alone are the order. */
+  /** Bytes, epoch milliseconds, or a number of pulls; 0 where names alone are the order. */
   readonly value: number
 }
 
@@ -63,6 +63,10 @@ export interface ImageSummary {
   readonly complete: boolean
   /** When it was last pulled or preloaded, epoch milliseconds; `undefined`: it is not here. */
   readonly lastUsedAt: number | undefined
+  /** How often nodes have pulled it there; an index once, whatever of it they take. */
+  readonly pulls: number
+  /** Epoch milliseconds; `undefined`: never. */
+  readonly lastPulledAt: number | undefined
   readonly pinned: boolean
 }
 
@@ -107,6 +111,7 @@ export class Images {
     const read = await readManifest(blobs, digest, record?.mediaType)
     const platforms =
       read === undefined ? [] : await platformsOf(blobs, digest, read.manifest, contents)
+    const { pulls, pulledAt } = catalog.images.pullsOf(place.id, digest)
     return {
       name: nameOf(place, tag ?? digest),
       upstream: place.upstream,
@@ -119,6 +124,8 @@ export class Images {
       missingBytes: missingBytes(contents),
       complete: isWhole(contents, digest),
       lastUsedAt: catalog.retention.blob(digest)?.usedAt,
+      pulls,
+      lastPulledAt: pulledAt ?? undefined,
       pinned: isPinned(digest),
     }
   }
@@ -172,6 +179,7 @@ export class Images {
 
   async #valueOf(image: FoundImage, order: ImageOrder, slices: Slices): Promise<number> {
     const { images, retention } = this.#options.catalog
+    if (order === 'pulls') return images.pullsOf(image.place.id, image.digest).pulls
     const stored = retention.blob(image.digest)
     if (order !== 'size') return stored?.usedAt ?? 0
     // Most list nothing but blobs: one question instead of a walk.

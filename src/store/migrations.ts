@@ -193,4 +193,9 @@ export const MIGRATIONS: readonly string[] = [
 
   create index preload_runs_by_time on preload_runs (created_at, id);
   `,
+  `
+  -- How often nodes have pulled a manifest there, and when last.
+  alter table members add column pulls integer not null default 0;
+  alter table members add column pulled_at integer;
+  `,
 ]

@@ -7,6 +7,7 @@ import { Clients } from '../../src/api/clients.ts'
 import { RecentRequests } from '../../src/api/recent-requests.ts'
 import type { RequestRecord } from '../../src/api/request-record.ts'
 import { runtimeOf } from '../../src/api/runtimes.ts'
+import { parseRepository } from '../../src/oci/reference.ts'
 import { PreloadSite } from '../airgap/site.ts'
 import { send } from '../support/http-client.ts'
 import { buildImage } from '../support/images.ts'
@@ -114,9 +115,10 @@ const RECORD: RequestRecord = {
   method: 'GET',
   handler: 'manifest',
   upstream: 'a',
-  repository: 'app',
+  repository: parseRepository('app'),
   reference: 'v1',
   status: 200,
+  digest: undefined,
   result: 'hit',
   age: undefined,
   stale: undefined,

@@ -257,3 +257,52 @@ test('what is asked for wrongly is refused, and what is not here is 404', async 
     ['images', { ...none, sort: 'name', limit: 7, unusedForMs: HOUR, after: cursor }],
   ])
 })
+
+test('pulls are counted where an image was pulled, once for each, over a restart too', async () => {
+  await using site = await PreloadSite.start()
+  const often = buildImage({ seed: 'often' })
+  const index = buildIndex([
+    buildImage({ seed: 'amd' }),
+    buildImage({ seed: 'arm', platform: ARM }),
+  ])
+  site.registry.add('team/often', often, 'v1')
+  site.registry.add('team/copy', often, 'v1')
+  site.registry.add('team/index', index, 'v1')
+  await site.preload(['often', 'copy', 'index'].map((name) => `reg.test/team/${name}:v1`))
+  const pullsOf = async () => {
+    const { images } = await list(site, { sort: 'pulls' })
+    return images.map(({ repository, pulls }) => [repository, pulls])
+  }
+  const [none] = (await list(site)).images
+  assert.deepEqual([none?.pulls, none?.lastPulledAt], [0, undefined], 'a preload is no pull')
+  const get = (name: string, reference: string) =>
+    site.app.get(`/v2/team/${name}/manifests/${reference}?ns=reg.test`)
+  for (let i = 0; i < 3; i++) await get('often', 'v1')
+  await get('often', often.manifest.digest)
+  await site.app.head('/v2/team/often/manifests/v1?ns=reg.test')
+  const etag = `"${often.manifest.digest}"`
+  const same = await site.app.get('/v2/team/often/manifests/v1?ns=reg.test', {
+    headers: { 'If-None-Match': etag },
+  })
+  assert.equal(same.status, 304)
+  await get('index', 'v1')
+  await get('index', index.children[0]?.manifest.digest ?? '')
+  await site.app.metric('larder_requests_total')
+  const expected = [
+    ['team/often', 4],
+    ['team/index', 1],
+    ['team/copy', 0],
+  ]
+  assert.deepEqual(await pullsOf(), expected)
+  await site.app.restart()
+  assert.deepEqual(await pullsOf(), expected)
+  await get('index', 'v1')
+  await site.app.metric('larder_requests_total')
+  const { pulls, lastPulledAt, lastUsedAt } = await inspect(site, 'reg.test/team/index:v1')
+  assert.equal(pulls, 2)
+  assert.ok(lastPulledAt !== undefined && lastPulledAt <= (lastUsedAt ?? 0) + 1_000)
+  const { images, next } = await list(site, { sort: 'pulls', limit: '1' })
+  assert.equal(images[0]?.repository, 'team/often')
+  const second = await list(site, { sort: 'pulls', limit: '1', after: next ?? '' })
+  assert.equal(second.images[0]?.repository, 'team/index')
+})

@@ -35,6 +35,7 @@ test('every request has one line, with what an operator asks for', async () => {
     upstream: 'docker.io',
     repository: 'library/app',
     reference: 'v1',
+    digest: hub.index.manifest.digest,
     status: 200,
     result: 'miss',
     age: 0,

@@ -24,9 +24,9 @@ test('an image is shown with its layers, its signatures and what its tag was', a
   await site.preload([V1], { referrers: true })
   const { code, stdout, stderr } = await larder(['inspect', V1, '--server', site.app.adminUrl])
   assert.equal(code, 0, stderr)
-  assert.match(stdout, /^name {7}reg\.test\/team\/app:v1$/m)
-  assert.match(stdout, new RegExp(`^digest     ${image.manifest.digest}$`, 'm'))
-  assert.match(stdout, /^state {6}complete$/m)
+  assert.match(stdout, /^name {6}reg\.test\/team\/app:v1$/m)
+  assert.match(stdout, new RegExp(`^digest {4}${image.manifest.digest}$`, 'm'))
+  assert.match(stdout, /^state {5}complete$/m)
   assert.match(
     stdout,
     new RegExp(`^  ${image.layers[0]?.digest} +4\\.9 KiB +yes +application`, 'm'),
@@ -41,7 +41,7 @@ test('of an index every platform is shown, and which of them are here', async ()
   site.registry.add('team/app', index, 'v1')
   await site.preload([V1], { platforms: ['linux/amd64'] })
   const { stdout } = await larder(['inspect', V1, '--server', site.app.adminUrl])
-  assert.match(stdout, /^state {6}1 of 2 platforms$/m)
+  assert.match(stdout, /^state {5}1 of 2 platforms$/m)
   assert.match(stdout, new RegExp(`^linux/amd64  ${amd.manifest.digest}\n.*\n.* yes `, 'm'))
   assert.match(stdout, new RegExp(`^linux/arm64  ${arm.manifest.digest}\n.*\n.* no `, 'm'))
 })

@@ -24,6 +24,8 @@ function imageNamed(name: string): ImageSummary {
     missingBytes: 0,
     complete: true,
     lastUsedAt: undefined,
+    pulls: 0,
+    lastPulledAt: undefined,
     pinned: false,
   }
 }
@@ -53,12 +55,12 @@ test('images are a table with sizes and times that people can read', async () =>
   const { code, stdout, stderr } = await larder(['ls', '--server', site.app.adminUrl])
   assert.equal(code, 0, stderr)
   const [header, ...rows] = stdout.trimEnd().split('\n')
-  assert.match(header ?? '', /^NAME +SIZE +SHARED +LAST PULL +PLATFORMS +STATE$/)
+  assert.match(header ?? '', /^NAME +SIZE +SHARED +PULLS +LAST PULL +PLATFORMS +STATE$/)
   const time = String.raw`20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ`
   const expected = [
-    String.raw`reg\.test/team/app:large +200 KiB +4\.0 KiB +${time} +linux/amd64 +complete, pinned`,
-    String.raw`reg\.test/team/app:little \(\+1\) +4\.\d KiB +4\.0 KiB +${time} +linux/amd64 +complete`,
-    String.raw`reg\.test/team/both:v1 +9\.\d KiB +- +${time} +linux/amd64 +1 of 2 platforms`,
+    String.raw`reg\.test/team/app:large +200 KiB +4\.0 KiB +0 +${time} +linux/amd64 +complete, pinned`,
+    String.raw`reg\.test/team/app:little \(\+1\) +4\.\d KiB +4\.0 KiB +0 +${time} +linux/amd64 +complete`,
+    String.raw`reg\.test/team/both:v1 +9\.\d KiB +- +0 +${time} +linux/amd64 +1 of 2 platforms`,
   ]
   assert.equal(rows.length, expected.length, stdout)
   for (const [i, row] of rows.entries()) assert.match(row, new RegExp(`^${expected[i]}$`))

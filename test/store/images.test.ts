@@ -30,7 +30,9 @@ function fill(database: Database): void {
     'insert into repositories (id, upstream_id, name) values (?, 1, ?)',
   )
   const tag = database.prepare('insert into tags values (?, ?, ?, 0, null)')
-  const member = database.prepare("insert into members values (?, ?, 'manifest', 500, 1)")
+  const member = database.prepare(
+    "insert into members (repository_id, digest, kind, size, confirmed) values (?, ?, 'manifest', 500, 1)",
+  )
   database.exec("begin; insert into upstreams values (1, 'reg.test')")
   for (let i = 0; i < PLACES; i++) place.run(i + 1, `team/app-${i}`)
   for (let i = 0; i < 50; i++) blob.run(numbered('a', i), LAYER_BYTES, 0, 0)

@@ -26,6 +26,12 @@ export interface ListedSum {
   readonly hasManifests: 0 | 1
 }
 
+export interface Pulls {
+  readonly pulls: number
+  /** Epoch milliseconds; `null`: never. */
+  readonly pulledAt: number | null
+}
+
 export type MemberKey = Pick<MemberRow, 'kind'> & { readonly digest: string }
 
 interface InPlace {
@@ -47,6 +53,7 @@ export class ImageRows {
   readonly #listed: Statement<[OfDigest], ListedContent>
   readonly #listedSum: Statement<[OfDigest], ListedSum>
   readonly #parents: Statement<[OfDigest & { readonly limit: number }], Digest>
+  readonly #pulls: Statement<[InPlace & OfDigest], Pulls>
   readonly #repositoriesOf: Statement<[OfDigest], number>
   readonly #isTaggedElsewhere: Statement<[InPlace & OfDigest], 0 | 1>
 
@@ -104,6 +111,10 @@ export class ImageRows {
          where child = :digest limit :limit`,
       )
       .pluck()
+    this.#pulls = database.prepare(
+      `select pulls, pulled_at as pulledAt from members
+       where repository_id = :repositoryId and digest = :digest and kind = 'manifest'`,
+    )
     this.#repositoriesOf = database
       .prepare<[OfDigest], number>(
         'select distinct repository_id from members where digest = :digest',
@@ -157,6 +168,11 @@ export class ImageRows {
   /** At most `limit` manifests that are here and list it. */
   parentsOf(digest: Digest, limit: number): Digest[] {
     return this.#parents.all({ digest, limit })
+  }
+
+  /** How often nodes have pulled the manifest there. */
+  pullsOf(repositoryId: number, digest: Digest): Pulls {
+    return this.#pulls.get({ repositoryId, digest }) ?? { pulls: 0, pulledAt: null }
   }
 
   /** Those that have it, or have something that lists it. */

@@ -15,6 +15,12 @@ interface MemberRow {
   readonly proven: 0 | 1
 }
 
+interface Pulls {
+  readonly count: number
+  /** The last of them, epoch milliseconds. */
+  readonly at: number
+}
+
 /** A place that has it, or lists it, as that kind. */
 export interface MemberPlace extends Place {
   readonly kind: Child['kind']
@@ -25,6 +31,7 @@ export class MemberRows {
   readonly #upsert: Statement<[MemberKey & { readonly size: number; readonly confirmed: 0 | 1 }]>
   readonly #select: Statement<[MemberKey], MemberRow>
   readonly #delete: Statement<[MemberKey]>
+  readonly #pulled: Statement<[Omit<MemberKey, 'kind'> & Pulls]>
   readonly #placesOf: Statement<[{ readonly digest: Digest; readonly limit: number }], MemberPlace>
 
   constructor(database: Database) {
@@ -49,6 +56,10 @@ export class MemberRows {
        ) as proven
        from members ${where}`,
     )
+    this.#pulled = database.prepare(
+      `update members set pulls = pulls + :count, pulled_at = max(coalesce(pulled_at, 0), :at)
+       where repository_id = :repositoryId and digest = :digest and kind = 'manifest'`,
+    )
     this.#delete = database.prepare(`delete from members ${where}`)
     const places = (confirmed: 0 | 1) =>
       `select upstreams.name as upstream, repositories.name as repository, kind
@@ -67,6 +78,11 @@ export class MemberRows {
   /** A manifest there names it. */
   list(repositoryId: number, { digest, kind, size }: Child): void {
     this.#upsert.run({ repositoryId, digest, kind, size, confirmed: 0 })
+  }
+
+  /** A manifest was pulled there so many more times. */
+  pulled(repositoryId: number, digest: Digest, { count, at }: Pulls): void {
+    this.#pulled.run({ repositoryId, digest, count, at })
   }
 
   get(key: MemberKey): Member | undefined {
