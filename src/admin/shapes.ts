@@ -10,6 +10,7 @@ export type ClientsAnswer = z.output<typeof answers.CLIENTS>
 export type ImageAnswer = z.output<typeof answers.IMAGES>['images'][number]
 export type ImageDetailAnswer = z.output<typeof answers.IMAGE_DETAIL>
 export type NodeSetupAnswer = z.output<typeof answers.NODE_CONFIG>
+export type UsageAnswer = z.output<typeof answers.USAGE>
 export type StorageAnswer = z.output<typeof answers.STORAGE>
 export type PurgedAnswer = z.output<typeof answers.PURGED>
 export type CollectedAnswer = z.output<typeof answers.COLLECTED>

@@ -93,8 +93,8 @@ export class PageSite implements AsyncDisposable {
       }
     }
     if (pulls === 0) return
-    await this.#addHostile()
     await send(this.larder.url, '/v2/a/b/manifests/v1?ns=dead.test')
+    await this.#addHostile()
   }
 
   /** What a stranger may put where an operator reads it. */

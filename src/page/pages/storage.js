@@ -11,6 +11,7 @@ import { ImageName, Size, Time } from '../parts/text.js'
 import { imageHref } from '../route.js'
 import { Housekeeping } from './storage/housekeeping.js'
 import { MakeRoom } from './storage/make-room.js'
+import { Usage } from './storage/usage.js'
 
 /**
  * @typedef {import('../../admin/shapes.ts').StorageAnswer} Storage
@@ -27,7 +28,10 @@ export function View() {
     <${Loaded} of=${storage}>
       ${(/** @type {Storage} */ data) => html`
         <${Used} storage=${data} />
-        <${Growth} />
+        <div class="columns">
+          <${Growth} />
+          <${Usage} />
+        </div>
         <${NextToGo} storage=${data} />
         <div class="columns">
           <${Housekeeping} reload=${storage.reload} />

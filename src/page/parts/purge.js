@@ -82,7 +82,7 @@ function Preview({ purged }) {
       ${
         tags + manifests + blobs === 0
           ? 'Nothing would go.'
-          : html`<b>${bytes(purged.bytes)}</b> would go: ${plural(tags, 'tag')}, ${plural(manifests, 'manifest')},
+          : html`<b>${bytes(purged.bytes)}</b> would go: ${plural(tags, 'tag')}, ${plural(manifests, 'manifest')},${' '}
             ${plural(blobs, 'other content')}. What another image needs stays, and its registry is asked the
             next time that somebody pulls it.`
       }

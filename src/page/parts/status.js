@@ -20,7 +20,7 @@ export function Waiting({ rows = 5, label = 'Loading' }) {
 export function Trouble({ error, retry, isStale = false }) {
   const code = 'code' in error ? error.code : undefined
   return html`<div class="notice bad" role="alert">
-    <strong>${error.message}</strong>
+    <strong>${sentence(error.message)}</strong>
     <span>${isStale ? 'What is shown is what it said last. ' : ''}${adviceOn(code)}</span>
     ${
       retry === undefined
@@ -28,6 +28,11 @@ export function Trouble({ error, retry, isStale = false }) {
         : html`<span><button type="button" class="button" onClick=${retry}>Try again</button></span>`
     }
   </div>`
+}
+
+/** What begins with a word, and not with a name, begins with a capital. @param {string} text */
+function sentence(text) {
+  return /^[a-z]+ /.test(text) ? `${text.charAt(0).toUpperCase()}${text.slice(1)}` : text
 }
 
 /** @param {unknown} code */

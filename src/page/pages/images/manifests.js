@@ -16,7 +16,7 @@ const COLUMNS = [
   { label: 'Digest', kind: 'wide', cell: ({ digest }) => html`<${Digest} digest=${digest} />` },
   {
     label: 'Type',
-    kind: 'wide bare',
+    kind: 'full bare',
     cell: ({ mediaType }) => html`<span class="mono small soft">${mediaType}</span>`,
   },
   { label: 'Size', kind: 'number', cell: ({ size }) => html`<${Size} value=${size} />` },

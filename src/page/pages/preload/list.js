@@ -49,8 +49,8 @@ export function JobList() {
             data.jobs.length === 0
               ? html`<${Empty} title="No preload has run yet">
                 <p>
-                  Paste a list above. A file, a chart or a folder can be preloaded with
-                  <code>larder preload</code>; a list that is to be kept up to date belongs under
+                  Paste a list above. A file, a chart or a folder can be preloaded with${' '}
+                  <code>larder preload</code>; a list that is to be kept up to date belongs under${' '}
                   <code>preload:</code> in the configuration.
                 </p>
               <//>`
