@@ -2,7 +2,6 @@ import { statfsSync } from 'node:fs'
 
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { ContentMismatchError } from '../oci/errors.ts'
 import type { Admission } from '../store/admission.ts'
 import { Ballast } from '../store/ballast.ts'
 import { NoRoomError, StoreRestingError } from '../store/errors.ts'
@@ -177,12 +176,6 @@ function createComplaint(
   metrics: Metrics,
 ): Health['storeFailed'] {
   return (operation, error) => {
-    if (error instanceof ContentMismatchError) {
-      const { what, expected, actual } = error
-      metrics.store.integrity(what)
-      logger.warn({ operation, expected, actual }, 'damaged on disk: put aside, fetched again')
-      return
-    }
     logger.debug({ operation, reason: reasonOf(error) }, 'not stored')
     if (error instanceof StoreRestingError) {
       if (CONTENTS.has(operation)) metrics.store.notStored('resting')

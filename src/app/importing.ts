@@ -19,6 +19,7 @@ export function createImporting(site: Site): Importing {
   const policies = new TagPolicies()
   const archives = new Import({
     blobs: kept.blobs,
+    damage: store.integrity.damage,
     catalog,
     hold: async (digest) => {
       const release = kept.leases.hold(digest)

@@ -39,6 +39,7 @@ export interface IntegrityParts {
 /** What sees to it that stored bytes stay what they were. */
 export interface Integrity {
   readonly shelves: BlobShelves
+  readonly damage: Damage
   readonly verification: Verification
   /** Reads and hashes it: what is wrong is put aside, and is missing from then on. */
   isRight(digest: Digest, signal: AbortSignal): Promise<boolean>
@@ -95,6 +96,7 @@ export function createIntegrity(parts: IntegrityParts): Integrity {
   let scrub: Scrub | undefined
   return {
     shelves,
+    damage,
     verification,
     async isRight(digest, signal) {
       for (;;) {

@@ -53,6 +53,7 @@ export function createPull({
   const now = () => store.clock.now()
   const elapsed = () => store.clock.elapsed()
   const { shelves, catalog, pins, usage, storeFailed } = store
+  const { damage } = store.integrity
   const files = store.kept.blobs
   const negatives = new Negatives()
   const epochs = new Epochs()
@@ -61,6 +62,7 @@ export function createPull({
     catalog,
     epochs,
     restoration,
+    damage,
     onStoreFailed: storeFailed,
     onMoved(place, tag, digest) {
       pins.moved(place, tag, digest).catch((error: unknown) => storeFailed('pin', error))
@@ -85,6 +87,7 @@ export function createPull({
     negatives,
     epochs,
     restoration,
+    damage,
     logger,
     events: {
       used: (digest) => usage.used(digest),

@@ -1,6 +1,6 @@
 import type { ByteSource } from '../metrics/pulls.ts'
 import type { Digest } from '../oci/digest.ts'
-import { ContentMismatchError } from '../oci/errors.ts'
+import type { Damage } from '../store/damage.ts'
 import type { BlobRecord, Place } from '../store/ports.ts'
 import type { Content } from './content.ts'
 import { toRegistryError } from './failures.ts'
@@ -22,6 +22,7 @@ export interface PulledBlob {
 export interface BlobsOptions extends FlightsOptions {
   readonly negatives: Negatives
   readonly restoration: Restoration
+  readonly damage: Pick<Damage, 'report'>
   readonly events: BlobEvents
 }
 
@@ -162,16 +163,13 @@ export class Blobs {
 
   /** A file of another size than was committed is damaged: it is put aside and fetched again. */
   async #statStored(digest: Digest): Promise<BlobRecord | undefined> {
-    const { blobs, catalog, events } = this.#options
+    const { catalog, damage } = this.#options
     const size = await this.#statFile(digest)
     if (size === undefined) return undefined
     const committed = await catalog.getBlob(digest)
     if (committed === undefined) return { size, verifiedAt: undefined }
     if (committed.size === size) return committed
-    await blobs.quarantine(digest)
-    events.storeFailed('blob', new ContentMismatchError('size', `${committed.size}`, `${size}`))
-    // With a row that the database does not let go of, it is a miss all the same.
-    await catalog.deleteBlob(digest).catch((error) => events.storeFailed('catalog', error))
+    await damage.report(digest, 'size')
     return undefined
   }
 

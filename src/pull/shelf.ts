@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache'
 
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
-import { ContentMismatchError } from '../oci/errors.ts'
 import { childrenOf, MAX_MANIFEST_BYTES, type Manifest, recordOf } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
+import type { Damage } from '../store/damage.ts'
 import type { BlobStore, Catalog, Place, TagRecord } from '../store/ports.ts'
 import type { Epochs } from './epochs.ts'
 import { isOutOfDescriptors } from './failures.ts'
@@ -27,6 +27,7 @@ export interface ShelfOptions {
   readonly catalog: Catalog
   readonly epochs: Epochs
   readonly restoration: Restoration
+  readonly damage: Pick<Damage, 'report'>
   readonly onStoreFailed: (operation: string, error: unknown) => void
   /** A tag that was known to mean something else, or nothing, means this. */
   readonly onMoved?: (place: Place, tag: Tag, digest: Digest) => void
@@ -78,16 +79,14 @@ export class Shelf {
 
   /** Whichever place it came from: whether the caller may have it is for a registry to say. */
   async read(digest: Digest): Promise<StoredManifest | undefined> {
-    const { blobs, catalog, onStoreFailed } = this.#options
+    const { catalog, damage } = this.#options
     const record = await catalog.findManifest(digest)
     const bytes = record && (await this.#readFile(digest))
     if (record === undefined || bytes === undefined) return undefined
     if (digestOf(bytes, algorithmOf(digest)) === digest) {
       return { digest, mediaType: record.mediaType, bytes }
     }
-    // Damaged on disk: out of the way, so that it is fetched again.
-    await blobs.quarantine(digest)
-    onStoreFailed('manifest', new ContentMismatchError('digest', digest, 'other bytes on disk'))
+    await damage.report(digest, 'digest')
     return undefined
   }
 

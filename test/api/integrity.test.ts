@@ -128,6 +128,24 @@ test('a file that is cut short, or gone, is fetched anew by the next pull', asyn
   assert.equal(fetched(), 3)
 })
 
+test('damage that a pull finds is counted once, and said with its digest', async () => {
+  await using cached = await startCached()
+  const { hub, app, digest, pull } = cached
+  const manifest = hub.image.manifest.digest
+  await app.get(`${APP}/manifests/${manifest}`)
+  await app.restart()
+  await flipByte(app.dataDir, manifest, 5)
+  await cutFile(app.dataDir, digest, MIB)
+  const answers = [app.get(`${APP}/manifests/${manifest}`), pull(), pull()]
+  for (const { status } of await Promise.all(answers)) assert.equal(status, 200)
+  const said = app.logs.filter(({ msg }) => String(msg).startsWith('damaged'))
+  assert.equal(said.length, 2)
+  assert.deepEqual(new Set(said.map((line) => line['digest'])), new Set([manifest, digest]))
+  assert.equal(await app.metric(CHECKS, { result: 'digest' }), 1)
+  assert.equal(await app.metric(CHECKS, { result: 'size' }), 1)
+  assert.equal(await quarantined(app.dataDir), 2)
+})
+
 test('`verify` finds what is damaged and missing, puts it aside, and says where it belongs', async () => {
   await using cached = await startCached()
   const { hub, app, digest, pull } = cached

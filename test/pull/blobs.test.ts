@@ -236,7 +236,8 @@ test('a blob whose file was cut short is a miss, and heals', async () => {
   const pulled = await rooms.blobs.open(rooms.pull(), digest)
   assert.equal(pulled.content.size, bytes.length)
   assert.deepEqual(await read(pulled), bytes)
-  assert.deepEqual(rooms.storeFailures, ['blob'])
+  assert.deepEqual(rooms.faults, ['size'])
+  assert.deepEqual(rooms.storeFailures, [])
 })
 
 test('a blob whose file has gone is a miss, and heals', async () => {

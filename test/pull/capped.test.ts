@@ -25,7 +25,7 @@ async function openCapped(cap: number) {
   const site = await openCappedSite({ cap })
   const registry = new StubRegistry()
   const { catalog, blobs } = site
-  const { shelves } = integrityOf(site, { maxBytes: 0 })
+  const { shelves, damage } = integrityOf(site, { maxBytes: 0 })
   const refusals: unknown[] = []
   const nothing = () => undefined
   const pulls = new Blobs({
@@ -35,6 +35,7 @@ async function openCapped(cap: number) {
     negatives: new Negatives(),
     epochs: new Epochs(),
     restoration: new Restoration(Promise.resolve()),
+    damage,
     logger: createLogger({ level: 'silent', format: 'json' }),
     events: {
       used: nothing,

@@ -298,5 +298,6 @@ test('a manifest that is damaged on disk is a miss, and heals', async () => {
   const { bytes } = await rooms.manifests.get(rooms.pull('other/app'), parseReference(ONE.digest))
   assert.deepEqual(bytes, ONE.bytes)
   assert.deepEqual(await files.read(ONE.digest, 4096), ONE.bytes)
-  assert.deepEqual(rooms.storeFailures, ['manifest'])
+  assert.deepEqual(rooms.faults, ['digest'])
+  assert.deepEqual(rooms.storeFailures, [])
 })

@@ -14,9 +14,12 @@ import { Restoration } from '../../src/pull/restoration.ts'
 import { Shelf } from '../../src/pull/shelf.ts'
 import { FileBlobs } from '../../src/store/blobs.ts'
 import { SqliteCatalog } from '../../src/store/catalog.ts'
+import type { Fault } from '../../src/store/check.ts'
 import { ChunkCache } from '../../src/store/chunks.ts'
 import { StoredContent } from '../../src/store/content.ts'
+import { Damage } from '../../src/store/damage.ts'
 import { openDatabase } from '../../src/store/database.ts'
+import { Sendings } from '../../src/store/sending.ts'
 import type { Identity } from '../../src/upstream/ports.ts'
 import type { Upstream } from '../../src/upstream/routing.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
@@ -46,6 +49,8 @@ export interface Rooms extends AsyncDisposable {
   readonly path: string
   /** The operations that the store refused. */
   readonly storeFailures: readonly string[]
+  /** What was found to be wrong with stored bytes. */
+  readonly faults: readonly Fault[]
   /** What was logged of manifests: level and fields. */
   readonly lines: readonly (readonly [string, object])[]
   /** The wall clock, epoch milliseconds. */
@@ -74,6 +79,7 @@ export async function openRooms({
   })
   let upstream = upstreamOf(rule)
   const storeFailures: string[] = []
+  const faults: Fault[] = []
   const lines: [string, object][] = []
   const listener = {
     debug: (fields: object) => void lines.push(['debug', fields]),
@@ -84,9 +90,24 @@ export async function openRooms({
   const negatives = new Negatives()
   const epochs = new Epochs()
   const restoration = new Restoration(Promise.resolve())
-  const shelf = new Shelf({ blobs: files, catalog, epochs, restoration, onStoreFailed, now })
-  const cache = new ChunkCache({ maxBytes: 0 })
   const nothing = () => undefined
+  const cache = new ChunkCache({ maxBytes: 0 })
+  const damage = new Damage({
+    blobs: files,
+    catalog,
+    chunks: cache,
+    sendings: new Sendings(),
+    events: { damaged: (_digest, fault) => void faults.push(fault), storeFailed: onStoreFailed },
+  })
+  const shelf = new Shelf({
+    blobs: files,
+    catalog,
+    epochs,
+    restoration,
+    damage,
+    onStoreFailed,
+    now,
+  })
   const shelves = {
     async open(digest: Digest) {
       const size = await files.stat(digest)
@@ -112,6 +133,7 @@ export async function openRooms({
     epochs,
     path: dir.path,
     storeFailures,
+    faults,
     lines,
     follow(one) {
       upstream = upstreamOf(one)
@@ -133,6 +155,7 @@ export async function openRooms({
       negatives,
       epochs,
       restoration,
+      damage,
       elapsed: () => performance.now(),
       logger,
       events: { ...events, storeFailed: onStoreFailed },

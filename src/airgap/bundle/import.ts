@@ -1,4 +1,5 @@
 import type { Digest } from '../../oci/digest.ts'
+import type { Damage } from '../../store/damage.ts'
 import type { FailAt } from '../../store/failpoints.ts'
 import type { BlobStore } from '../../store/ports.ts'
 import { readArchive } from './archive.ts'
@@ -44,7 +45,8 @@ export interface ImportResult {
 }
 
 export interface ImportOptions extends Omit<PublisherOptions, 'failAt'> {
-  readonly blobs: Pick<BlobStore, 'stage' | 'stat' | 'read' | 'quarantine'>
+  readonly blobs: Pick<BlobStore, 'stage' | 'stat' | 'read'>
+  readonly damage: Pick<Damage, 'report'>
   readonly hold: Hold
   /** What nothing of the catalog names, and nobody holds. */
   readonly remove: (digest: Digest, size: number) => Promise<void>
@@ -121,13 +123,13 @@ class Run {
     onEvent: (event: ImportEvent) => void,
     signal: AbortSignal,
   ) {
-    const { blobs, hold, failAt } = options
+    const { blobs, damage, hold, failAt } = options
     this.#options = options
     this.#request = request
     this.#onEvent = onEvent
     this.#signal = signal
     const onBytes = (bytes: number) => this.#came(bytes)
-    this.#intake = new Intake({ blobs, hold, isDry: request.dryRun, onBytes, failAt })
+    this.#intake = new Intake({ blobs, damage, hold, isDry: request.dryRun, onBytes, failAt })
     this.#whole = new WholeImages(this.#intake)
     this.#publisher = new Publisher(options)
   }

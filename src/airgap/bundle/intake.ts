@@ -4,6 +4,7 @@ import PQueue from 'p-queue'
 
 import { algorithmOf, type Digest, digestOf, encodedOf, isDigest } from '../../oci/digest.ts'
 import { MAX_MANIFEST_BYTES } from '../../oci/manifest.ts'
+import type { Damage } from '../../store/damage.ts'
 import type { FailAt } from '../../store/failpoints.ts'
 import type { BlobStore, Staged } from '../../store/ports.ts'
 import { ArchiveError } from './errors.ts'
@@ -17,7 +18,8 @@ import type { TarEntry } from './tar-entries.ts'
 export type Hold = (digest: Digest) => Promise<() => void>
 
 export interface IntakeOptions {
-  readonly blobs: Pick<BlobStore, 'stage' | 'stat' | 'read' | 'quarantine'>
+  readonly blobs: Pick<BlobStore, 'stage' | 'stat' | 'read'>
+  readonly damage: Pick<Damage, 'report'>
   readonly hold: Hold
   /** Whether nothing is to be stored, and only looked at. */
   readonly isDry: boolean
@@ -137,12 +139,12 @@ export class Intake {
   async #isHere(digest: Digest, size: number): Promise<boolean> {
     if (this.#sizes.has(digest)) return true
     await this.#hold(digest)
-    const { blobs, isDry } = this.#options
+    const { blobs, damage, isDry } = this.#options
     const here = await blobs.stat(digest)
     if (here === undefined) return false
     const isRight = here === size && (await this.#isSound(digest, size))
     if (isRight) this.#sizes.set(digest, size)
-    else if (!isDry) await blobs.quarantine(digest)
+    else if (!isDry) await damage.report(digest, here === size ? 'digest' : 'size')
     return isRight
   }
 
