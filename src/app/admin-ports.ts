@@ -22,7 +22,7 @@ import { PinnedError } from '../store/errors.ts'
 import { InvalidPinError, NotHereError, nameOf, type Pin as StoredPin } from '../store/pin.ts'
 import { keptOnly } from '../store/removal.ts'
 import type { RemovalReport } from '../store/removal-report.ts'
-import type { Selection } from '../store/selection.ts'
+import { pinMatcherOf, type Selection } from '../store/selection.ts'
 import { Space } from '../store/space.ts'
 import type { Upstreams } from '../upstream/routing.ts'
 import type { Airgap } from './airgap.ts'
@@ -134,15 +134,10 @@ function removalOf({ kept, pins }: Store): Removal {
 
 /** What is to go for certain is pinned no more: its pin's file would bring it back. */
 async function unpinSelected(pins: Store['pins'], selection: Selection): Promise<void> {
-  if (selection.kind === 'reference') {
-    const { upstream, repository } = selection
-    const reference = formatReference(selection.reference)
-    await pins.unpin({ upstream, repository, reference, includesMatches: true })
-  }
-  if (selection.kind === 'upstream') {
-    await pins.unpin({ upstream: selection.upstream, includesMatches: true })
-  }
+  if (selection.kind === 'unused' || selection.kind === 'size') return
+  // Or it would pin at once what is pulled anew.
   if (selection.kind === 'pattern') await pins.unpin({ reference: selection.glob })
+  await pins.release(pinMatcherOf(selection))
 }
 
 function shownRemoval({ removed, items }: RemovalReport): Removed {

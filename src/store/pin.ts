@@ -76,10 +76,6 @@ export interface PinSelector {
   /** A tag, a digest, or the glob of a pattern. */
   readonly reference?: string | undefined
   readonly owner?: string | undefined
-  /** What is kept at present, whatever names it. */
-  readonly digest?: Digest | undefined
-  /** Also what patterns have matched, which is not listed: for content that is to go all the same. */
-  readonly includesMatches?: boolean | undefined
 }
 
 export const MANUAL = 'manual'
@@ -136,14 +132,13 @@ export function keyOf(pin: Pin): string {
 }
 
 export function isSelected(pin: Pin, selector: PinSelector): boolean {
-  const { upstream, repository, reference, owner, digest } = selector
+  const { upstream, repository, reference, owner } = selector
   if (owner !== undefined && pin.owner !== owner) return false
   if (pin.kind === 'pattern') {
-    const isNamed = [upstream, repository, digest].every((value) => value === undefined)
+    const isNamed = upstream === undefined && repository === undefined
     return isNamed && (reference === undefined || pin.pattern === reference)
   }
   if (upstream !== undefined && pin.upstream !== upstream) return false
   if (repository !== undefined && pin.repository !== repository) return false
-  if (digest !== undefined && pin.digest !== digest) return false
   return reference === undefined || pin.reference === reference
 }

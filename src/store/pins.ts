@@ -119,15 +119,24 @@ export class Pins {
    * @returns those that are no longer
    */
   async unpin(selector: PinSelector): Promise<readonly Pin[]> {
-    const { includesMatches = false, ...fields } = selector
-    if (Object.values(fields).every((value) => value === undefined)) {
+    if (Object.values(selector).every((value) => value === undefined)) {
       throw new InvalidPinError('nothing says which pins are meant')
     }
     return this.#enqueue(async () => {
-      const among = includesMatches ? this.#index.all() : this.#listed()
-      const pins = among.filter((pin) => isSelected(pin, fields))
+      const pins = this.#listed().filter((pin) => isSelected(pin, selector))
       await this.#remove(pins)
       return pins
+    })
+  }
+
+  /**
+   * Of content that is to go all the same, whoever has pinned it: also what patterns have matched,
+   * which is not listed. The patterns stay, for what comes. Durable when it resolves.
+   */
+  async release(isMeant: (pin: ReferencePin) => boolean): Promise<void> {
+    await this.#enqueue(async () => {
+      const isReference = (pin: Pin) => pin.kind !== 'pattern'
+      await this.#remove(this.#index.all().filter(isReference).filter(isMeant))
     })
   }
 

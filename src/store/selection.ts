@@ -2,7 +2,8 @@ import picomatch from 'picomatch'
 
 import type { Digest } from '../oci/digest.ts'
 import type { Reference, Repository, Tag } from '../oci/reference.ts'
-import type { PlaceRow } from './catalog/selection.ts'
+import type { ReferencePin } from './pin.ts'
+import type { Place } from './ports.ts'
 
 /** What an operator wants removed. */
 export type Selection =
@@ -27,7 +28,7 @@ export type NamedSelection = Extract<
 
 /** Which places are meant, and what of them. */
 export interface Matcher {
-  isPlace(place: PlaceRow): boolean
+  isPlace(place: Place): boolean
   isTag(tag: Tag, digest: Digest): boolean
   isContent(digest: Digest): boolean
 }
@@ -36,20 +37,20 @@ export function matcherOf(wanted: NamedSelection): Matcher {
   const always = () => true
   switch (wanted.kind) {
     case 'upstream': {
-      const isPlace = ({ upstream }: PlaceRow) => upstream === wanted.upstream
+      const isPlace = ({ upstream }: Place) => upstream === wanted.upstream
       return { isPlace, isTag: always, isContent: always }
     }
     case 'pattern': {
       const colon = wanted.glob.indexOf(':', wanted.glob.lastIndexOf('/') + 1)
       const places = colon < 0 ? wanted.glob : wanted.glob.slice(0, colon)
       const isName = picomatch(places, { dot: true })
-      const isPlace = (place: PlaceRow) => isName(`${place.upstream}/${place.repository}`)
+      const isPlace = (place: Place) => isName(`${place.upstream}/${place.repository}`)
       if (colon < 0) return { isPlace, isTag: always, isContent: always }
       const isMatch = picomatch(wanted.glob.slice(colon + 1), { dot: true })
       return { isPlace, isTag: (tag) => isMatch(tag), isContent: () => false }
     }
     case 'reference': {
-      const isPlace = ({ upstream, repository }: PlaceRow) =>
+      const isPlace = ({ upstream, repository }: Place) =>
         upstream === wanted.upstream && repository === wanted.repository
       const { reference } = wanted
       return reference.kind === 'tag'
@@ -62,5 +63,14 @@ export function matcherOf(wanted: NamedSelection): Matcher {
     }
     default:
       return wanted satisfies never
+  }
+}
+
+/** Whether a pin is of what is meant. */
+export function pinMatcherOf(wanted: NamedSelection): (pin: ReferencePin) => boolean {
+  const { isPlace, isTag, isContent } = matcherOf(wanted)
+  return (pin) => {
+    if (!isPlace(pin)) return false
+    return pin.kind === 'tag' ? isTag(pin.reference as Tag, pin.digest) : isContent(pin.digest)
   }
 }

@@ -17,12 +17,22 @@ interface Purged {
   readonly unknown: readonly string[]
 }
 
-async function purge({ adminUrl }: TestApp, ...references: readonly string[]): Promise<Purged> {
-  const body = JSON.stringify({ references })
+async function change({ adminUrl }: TestApp, path: string, input: object): Promise<unknown> {
+  const body = JSON.stringify(input)
   const headers = { 'Content-Type': 'application/json' }
-  const got = await send(adminUrl, '/api/v1/purge', { method: 'POST', headers, body })
+  const got = await send(adminUrl, `/api/v1${path}`, { method: 'POST', headers, body })
   assert.equal(got.status, 200, got.body.toString())
-  return JSON.parse(got.body.toString()) as Purged
+  return JSON.parse(got.body.toString())
+}
+
+async function purge(app: TestApp, ...references: readonly string[]): Promise<Purged> {
+  return (await change(app, '/purge', { references })) as Purged
+}
+
+async function pinnedNames({ adminUrl }: TestApp): Promise<readonly string[]> {
+  const { body } = await send(adminUrl, '/api/v1/pins')
+  const { pins } = JSON.parse(body.toString()) as { pins: readonly { readonly name: string }[] }
+  return pins.map(({ name }) => name)
 }
 
 async function pull({ app }: Hub, ...paths: readonly string[]): Promise<void> {
@@ -88,3 +98,28 @@ test('what an image that stays lists is kept, and said to be: it needs its regis
   assert.equal((await app.get(`${APP}/manifests/${image.manifest.digest}`)).status, 502)
   assert.equal(await app.metric('larder_store_blobs'), 0)
 })
+
+const PURGED = 'docker.io/library/app:v1'
+const OTHER = 'docker.io/library/app:docker'
+
+for (const [what, selection, left] of [
+  ['a reference', { references: [PURGED] }, [OTHER]],
+  ['a pattern of tags', { pattern: 'docker.io/library/*:v*' }, [OTHER]],
+  ['a pattern of repositories', { pattern: '*/library/app' }, []],
+  ['an upstream', { upstream: 'docker.io' }, []],
+] as const) {
+  test(`what is purged by force with ${what} is pinned no more, and comes not back`, async () => {
+    await using hub = await startHub()
+    const { app, registry } = hub
+    await pull(hub, `${APP}/manifests/v1`, `${APP}/manifests/docker`)
+    await change(app, '/pins', { pattern: '**' })
+    await change(app, '/pins', { references: [PURGED, OTHER] })
+    await change(app, '/purge', { ...selection, force: true })
+    assert.deepEqual(await pinnedNames(app), ['**', ...left])
+    await app.restart()
+    assert.deepEqual(await pinnedNames(app), ['**', ...left])
+    registry.script({}, hangUp('rst'))
+    assert.equal((await app.get(`${APP}/manifests/v1`)).status, 502)
+    if (left.length > 0) await assertHits(hub, `${APP}/manifests/docker`)
+  })
+}
