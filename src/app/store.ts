@@ -180,7 +180,7 @@ function lookAfterPins(pins: Pins, kept: KeptStore, onError: (error: unknown) =>
 async function readStore(
   path: string,
   catalog: SqliteCatalog,
-  { quota }: KeptStore,
+  { quota, eviction }: KeptStore,
 ): Promise<StoreReadings> {
   const totals = await catalog.totals()
   const { bsize, blocks, bavail } = await statfs(path)
@@ -197,7 +197,7 @@ async function readStore(
     partialBytes: quota.partialBytes,
     databaseBytes: await sizeOf(database),
     databaseLogBytes: await sizeOf(`${database}-wal`),
-    oldestAccessAt: catalog.retention.oldestUse(),
+    oldestAccessAt: await eviction.reachesBackTo(),
   }
 }
 

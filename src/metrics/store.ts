@@ -58,7 +58,7 @@ export interface StoreReadings {
   /** Of the database, and of what was written to it and is not in it yet. */
   readonly databaseBytes?: number
   readonly databaseLogBytes?: number
-  /** When what was not used for the longest time was used, epoch milliseconds. */
+  /** When what would be evicted first was used, epoch milliseconds; absent: nothing would. */
   readonly oldestAccessAt?: number | undefined
 }
 
@@ -103,7 +103,7 @@ export class StoreMetrics {
     }
     this.#oldestAccess = gauge(
       'store_oldest_access_timestamp_seconds',
-      'When what was not used for the longest time was used: how far back the cache reaches',
+      'When what would be evicted first was used: how far back the cache reaches',
     )
     this.#pinnedBytes = gauge(
       'store_pinned_bytes',

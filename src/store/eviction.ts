@@ -47,6 +47,8 @@ export class Eviction {
   readonly #options: EvictionOptions
   /** What comes before was found to be listed by what stays, or pinned. */
   #from: UseKey = START
+  /** What comes before would not leave first: it is pinned, or leaves with what lists it. */
+  #horizon: UseKey = START
 
   constructor(options: EvictionOptions) {
     this.#options = options
@@ -95,9 +97,26 @@ export class Eviction {
     })
   }
 
+  /**
+   * How far back the cache reaches: when what would leave first was used, epoch milliseconds. What is
+   * pinned says nothing of that, nor a layer whose image is pulled to this day.
+   *
+   * @returns `undefined`: nothing may leave
+   */
+  async reachesBackTo(): Promise<number | undefined> {
+    const { rows, protection } = this.#options
+    const walk = { rows, usedBefore: Number.POSITIVE_INFINITY, slices: new Slices() }
+    for await (const row of byUse({ ...walk, from: this.#horizon })) {
+      if (row.isListed === 0 && !protection.isProtected(row.digest)) return row.usedAt
+      this.#horizon = { usedAt: row.usedAt, digest: row.digest }
+    }
+    return undefined
+  }
+
   /** What was passed over is looked at again: pins end, and what listed it may be gone. */
   lookAgain(): void {
     this.#from = START
+    this.#horizon = START
   }
 
   #remove(goal: Goal, reason: EvictionReason): Promise<Removed> {

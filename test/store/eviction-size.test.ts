@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { test } from 'node:test'
 
 import type { Digest } from '../../src/oci/digest.ts'
 import { encodedOf } from '../../src/oci/digest.ts'
+import { spreadOf } from '../size/spread.ts'
 import { type CappedSite, DAY, HOUR, openCappedSite } from './capped-site.ts'
 
 const IMAGES = 20_000
@@ -15,8 +15,8 @@ const BASES = 50
 /** Images of which the files are really there: those that are evicted. */
 const EVICTED = 2_000
 const LAYER_BYTES = 1000
-/** Other processes hold this one up as well, though not in each of these. */
 const ROUNDS = 4
+const LOOK_MS = 1
 
 function named(name: string): Digest {
   return `sha256:${createHash('sha256').update(name).digest('hex')}` as Digest
@@ -62,6 +62,26 @@ async function writeFiles({ path }: CappedSite): Promise<number> {
   return paths.length
 }
 
+/** How long the event loop computes at a stretch, in CPU time: other processes have no part in it. */
+async function watch<T>(work: () => Promise<T>) {
+  const cpuMs = () => {
+    const { user, system } = process.threadCpuUsage()
+    return (user + system) / 1000
+  }
+  const stretches: number[] = []
+  let last = cpuMs()
+  const timer = setInterval(() => {
+    const now = cpuMs()
+    stretches.push(now - last)
+    last = now
+  }, LOOK_MS)
+  try {
+    return { result: await work(), stretches }
+  } finally {
+    clearInterval(timer)
+  }
+}
+
 test('of 100 000 blobs 10 000 are evicted while everything else goes on', async () => {
   await using site = await openCappedSite({ cap: 2 ** 40 })
   fill(site)
@@ -72,11 +92,8 @@ test('of 100 000 blobs 10 000 are evicted while everything else goes on', async 
 
   const held: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
-    const delay = monitorEventLoopDelay({ resolution: 2 })
-    delay.enable()
-    const removed = await site.eviction.gain(wanted / ROUNDS)
-    delay.disable()
-    held.push(delay.percentile(99) / 1e6)
+    const { result: removed, stretches } = await watch(() => site.eviction.gain(wanted / ROUNDS))
+    held.push(spreadOf(stretches).p99)
     const { manifests, blobs, bytes } = removed ?? {}
     const images = EVICTED / ROUNDS
     assert.deepEqual([manifests, blobs, bytes], [images, images * OWN_LAYERS, wanted / ROUNDS])
@@ -87,7 +104,8 @@ test('of 100 000 blobs 10 000 are evicted while everything else goes on', async 
   assert.ok(await site.catalog.getBlob(named(`image ${EVICTED}`)), 'only those used before')
   assert.ok(await site.catalog.getBlob(named('base 0')), 'what others list stays')
   for await (const { digest } of site.files.scan()) assert.fail(`${digest} is left`)
-  assert.ok(Math.min(...held) < 50, `the event loop was held up for ${held} ms`)
+  // The best of them: whatever else this process collects or compiles is counted, too.
+  assert.ok(Math.min(...held) < 50, `the event loop computed for ${held} ms at a stretch`)
 })
 
 test('to look for more to evict does not begin at the beginning each time', async () => {

@@ -45,6 +45,27 @@ test('what was not used for the longest time makes room, as a whole image', asyn
   assert.deepEqual(new Set(site.evictions.map(({ reason }) => reason)), new Set(['lru']))
 })
 
+test('how far back the cache reaches says neither what is pinned nor a layer of what is pulled', async () => {
+  await using site = await openCappedSite({ cap: 10 * MIB })
+  const { time, pins, catalog, eviction } = site
+  assert.equal(await eviction.reachesBackTo(), undefined)
+  const pinned = await pullImage(site, 'pinned', { p: MIB })
+  pins.add(pinned.manifest)
+  assert.equal(await eviction.reachesBackTo(), undefined, 'nothing may leave')
+  const pulled = await pullImage(site, 'pulled', { l: MIB })
+  const other = await pullImage(site, 'other', { o: MIB })
+  const otherAt = time.now
+  time.now += DAY
+  await catalog.touch(new Map([[pulled.manifest, time.now]]))
+  assert.equal(await eviction.reachesBackTo(), otherAt)
+  await eviction.gain(1)
+  assert.deepEqual(await present(site, { other: other.manifest }), [])
+  assert.equal(await eviction.reachesBackTo(), time.now)
+  pins.delete(pinned.manifest)
+  eviction.lookAgain()
+  assert.ok(((await eviction.reachesBackTo()) ?? 0) < otherAt)
+})
+
 test('a layer stays while anything that is kept lists it', async () => {
   await using site = await openCappedSite({ cap: 10 * MIB })
   const old = await pullImage(site, 'old', { base: 2 * MIB, old: 3 * MIB })

@@ -43,7 +43,6 @@ interface ByDigest {
  */
 export class RetentionRows {
   readonly #usedBytes: Statement<[], number>
-  readonly #oldest: Statement<[], number>
   readonly #byUse: Statement<[UseKey & { readonly limit: number }], CandidateRow>
   readonly #blob: Statement<[ByDigest], StoredRow>
   readonly #listed: Statement<[ByDigest], ListedRow>
@@ -63,12 +62,6 @@ export class RetentionRows {
       where child = ${digest})`
     this.#usedBytes = database
       .prepare<[], number>('select blob_bytes from totals where id = 1')
-      .pluck()
-    this.#oldest = database
-      .prepare<[], number>(
-        `select last_used_at from blobs indexed by blobs_by_use
-         where last_used_at > -9e15 order by last_used_at, digest limit 1`,
-      )
       .pluck()
     this.#byUse = database.prepare(
       `select digest, size, last_used_at as usedAt, ${hasParent('blobs.digest')} as isListed
@@ -109,11 +102,6 @@ export class RetentionRows {
   /** Of all rows together. */
   usedBytes(): number {
     return this.#usedBytes.get() ?? 0
-  }
-
-  /** When what was not used for the longest time was used, epoch milliseconds. */
-  oldestUse(): number | undefined {
-    return this.#oldest.get()
   }
 
   /** At most `limit` that come after `after`. */
