@@ -1,5 +1,4 @@
 import { resolve } from 'node:path'
-import type { Readable } from 'node:stream'
 
 import { type Command, Option } from 'commander'
 
@@ -123,23 +122,20 @@ export class AdminClient implements AsyncDisposable {
    * come. Who stops reading them ends the sending too.
    *
    * @throws {ExitError} as {@link stream}; a refusal ends the sending at once
-   * @throws what reading `body` fails with; it is destroyed in any case
+   * @param body each piece may be lent until the one after the next is asked for
+   * @throws what reading `body` fails with
    */
   async *upload(
     path: string,
     query: URLSearchParams,
-    body: Readable,
+    body: AsyncIterable<Uint8Array>,
     { mediaType, size }: UploadOptions,
   ): AsyncGenerator<object, void, undefined> {
     const headers = {
       'Content-Type': mediaType,
       ...(size === undefined ? {} : { 'Content-Length': size }),
     }
-    try {
-      yield* this.#lines(await this.#change({ path: `${path}?${query}`, headers, body }))
-    } finally {
-      body.destroy()
-    }
+    yield* this.#lines(await this.#change({ path: `${path}?${query}`, headers, body }))
   }
 
   /**

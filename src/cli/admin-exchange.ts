@@ -1,7 +1,5 @@
 import { once } from 'node:events'
 import type { ClientRequest, IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 
 import type { Transport } from './admin-transport.ts'
 import { ExitError } from './exit.ts'
@@ -13,8 +11,8 @@ export interface Sending {
   /** With its query. */
   readonly path: string
   readonly headers: Readonly<Record<string, string | number>>
-  /** A stream is sent as it is taken, and destroyed when that ends. */
-  readonly body: string | Readable | undefined
+  /** Pieces are sent as they are taken; each may be lent until the one after the next is asked for. */
+  readonly body: string | AsyncIterable<Uint8Array> | undefined
   /** How long the other side may do nothing when it is its turn, in milliseconds. */
   readonly patienceMs: number
 }
@@ -38,7 +36,7 @@ export class Exchange {
     this.#head.catch(() => undefined)
     this.#outgoing.on('error', () => undefined)
     if (typeof body !== 'object') this.#outgoing.end(body)
-    else pipeline(this.#watch(body), this.#outgoing).catch(() => undefined)
+    else void this.#send(body)
   }
 
   /**
@@ -81,14 +79,33 @@ export class Exchange {
     else this.#outgoing.destroy(new HungError())
   }
 
-  async *#watch(body: Readable): AsyncGenerator<Uint8Array, void, undefined> {
+  /** While a piece is on its way the next one is asked for. Never rejects. */
+  async #send(body: AsyncIterable<Uint8Array>): Promise<void> {
+    const outgoing = this.#outgoing
+    let sent: Promise<void> = Promise.resolve()
     try {
-      yield* body
+      for await (const piece of body) {
+        await sent
+        if (outgoing.destroyed) return
+        sent = written(outgoing, piece)
+      }
+      await sent
+      outgoing.end()
     } catch (error) {
       this.#sourceFailure = { error }
-      throw error
+      // With what came before, the other side hears that there was somebody.
+      await sent
+      outgoing.destroy(error instanceof Error ? error : undefined)
     }
   }
+}
+
+/** Settles once the system has the bytes, or nobody takes them any more. */
+async function written(outgoing: ClientRequest, piece: Uint8Array): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  outgoing.once('close', resolve).write(piece, () => resolve())
+  await promise
+  outgoing.off('close', resolve)
 }
 
 class HungError extends Error {

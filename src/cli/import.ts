@@ -1,6 +1,4 @@
 /** `larder import`. Results go to standard output, messages and progress to standard error. */
-import { Readable } from 'node:stream'
-
 import { Command } from 'commander'
 
 import { TAR_TYPE } from '../admin/media-types.ts'
@@ -138,9 +136,7 @@ async function importArchive(
   if (options.as !== undefined) query.set('as', options.as)
   if (options.pin) query.set('pin', 'true')
   if (options.dryRun) query.set('dryRun', 'true')
-  // In pieces as they are: a stream that counts bytes would cut them into small ones.
-  const body = Readable.from(archive.open(onBytes), { objectMode: true, highWaterMark: 2 })
-  const lines = client.upload('/import', query, body, { mediaType: TAR_TYPE })
+  const lines = client.upload('/import', query, archive.open(onBytes), { mediaType: TAR_TYPE })
   try {
     return await follow(archive.name, lines as AsyncIterable<Line>, {
       progress: (blobs) =>

@@ -1,4 +1,3 @@
-import { createReadStream } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 
@@ -7,9 +6,9 @@ import { ArchiveError } from '../airgap/bundle/errors.ts'
 import { INDEX_FILE, LAYOUT_FILE } from '../airgap/bundle/layout.ts'
 import { type TarFile, writeTar } from '../airgap/bundle/tar-writing.ts'
 import { ExitError } from './exit.ts'
+import { readPieces } from './file-pieces.ts'
 
 const EXIT_USAGE = 2
-const PIECE_BYTES = 1024 * 1024
 const ALGORITHMS = ['sha256', 'sha512'] as const
 
 /** An image layout in a folder, as one archive. */
@@ -54,8 +53,7 @@ async function fileOf(root: string, name: string): Promise<TarFile> {
     )
   }
   const { size } = stats
-  const options = { highWaterMark: PIECE_BYTES, ...(size > 0 ? { end: size - 1 } : {}) }
-  return { name, size, content: () => createReadStream(path, options) as AsyncIterable<Buffer> }
+  return { name, size, content: () => readPieces(path, size) }
 }
 
 async function list(path: string): Promise<readonly string[]> {

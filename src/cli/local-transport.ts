@@ -28,6 +28,7 @@ export function localTransport({ name, handler, close }: LocalOptions): Transpor
     canHang: false,
     begin(options) {
       const [ours, theirs] = duplexPair({ highWaterMark: BUFFER_BYTES })
+      copyWrites(ours)
       copyWrites(theirs)
       // As of a socket: when one end is gone, the other one is told.
       ours.once('close', () => theirs.destroy())

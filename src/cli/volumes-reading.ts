@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import { ArchiveError } from '../airgap/bundle/errors.ts'
 import { ExitError } from './exit.ts'
 import { checksumsPath, volumePath } from './export-target.ts'
+import { readPieces } from './file-pieces.ts'
 
 const EXIT_USAGE = 2
-const PIECE_BYTES = 1024 * 1024
 const CHECKSUM_LINE = /^(\\?)([0-9a-f]{64}) [ *](.+)$/
 /** `bundle.tar.zst.001` */
 const VOLUME = /^(.+)\.(\d{3,})$/
@@ -72,7 +71,8 @@ export async function wholeFile(path: string): Promise<Volume> {
 
 /**
  * The bytes of volumes, one after the other. What is the last of each is held back until its sum is
- * known to be right: nobody gets to the end of what is not what was written.
+ * known to be right: nobody gets to the end of what is not what was written. A piece is lent until
+ * the one after the next is asked for.
  *
  * @throws {ArchiveError} a sum is another
  */
@@ -82,10 +82,10 @@ export async function* readVolumes(
   for (const { path, sha256 } of volumes) {
     const hash = sha256 === undefined ? undefined : createHash('sha256')
     let held: Buffer | undefined
-    for await (const bytes of createReadStream(path, { highWaterMark: PIECE_BYTES })) {
-      hash?.update(bytes as Buffer)
+    for await (const bytes of readPieces(path)) {
+      hash?.update(bytes)
       if (held !== undefined) yield held
-      held = bytes as Buffer
+      held = bytes
     }
     const actual = hash?.digest('hex')
     if (actual !== sha256) {

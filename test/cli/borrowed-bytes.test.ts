@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import type { Response } from 'express'
 
 import { sendBytes } from '../../src/admin/byte-stream.ts'
+import { Exchange } from '../../src/cli/admin-exchange.ts'
 import { remoteTransport, type Transport } from '../../src/cli/admin-transport.ts'
 import { localTransport } from '../../src/cli/local-transport.ts'
 
@@ -19,8 +20,27 @@ async function* lent(): AsyncGenerator<Buffer, void, undefined> {
   for (let number = 1; number <= PIECES; number++) yield buffer.fill(number)
 }
 
-const answer: RequestListener = (_request, response) => {
-  void sendBytes(response as Response, 'application/octet-stream', () => lent())
+/** Each is overwritten when the one after the next is asked for. */
+async function* lentForLonger(): AsyncGenerator<Buffer, void, undefined> {
+  const buffers = [Buffer.alloc(PIECE_BYTES), Buffer.alloc(PIECE_BYTES)]
+  for (let number = 1; number <= PIECES; number++) {
+    yield buffers[number % 2]?.fill(number) ?? assert.fail()
+  }
+}
+
+/** What was sent is sent back, once all of it has come. */
+const answer: RequestListener = async (request, response) => {
+  if (request.method === 'POST') response.end(Buffer.concat(await request.toArray()))
+  else await sendBytes(response as Response, 'application/octet-stream', () => lent())
+}
+
+/** Each piece to its last byte. */
+function assertWhole(bytes: Buffer): void {
+  assert.equal(bytes.length, PIECES * PIECE_BYTES)
+  for (let at = 0; at < PIECES; at++) {
+    const piece = bytes.subarray(at * PIECE_BYTES, (at + 1) * PIECE_BYTES)
+    assert.ok(piece.equals(Buffer.alloc(PIECE_BYTES, at + 1)), `piece ${at + 1} is another`)
+  }
 }
 
 async function overPort(): Promise<Transport> {
@@ -51,17 +71,25 @@ for (const open of [overPort, withinProcess]) {
       request.end()
       const [response] = (await once(request, 'response')) as [IncomingMessage]
       // They are looked at when all have come: until then each has to be its reader's.
-      const bytes = Buffer.concat(await response.toArray())
-      assert.equal(bytes.length, PIECES * PIECE_BYTES)
+      assertWhole(Buffer.concat(await response.toArray()))
       for (let at = 0; at < PIECES; at++) {
-        const piece = bytes.subarray(at * PIECE_BYTES, (at + 1) * PIECE_BYTES)
-        assert.ok(piece.equals(Buffer.alloc(PIECE_BYTES, at + 1)), `piece ${at + 1} is another`)
         const part = Buffer.alloc(1024, at + 1)
         assert.ok(
           raw.some((came) => came.includes(part)),
           `piece ${at + 1} was overwritten`,
         )
       }
+    } finally {
+      await transport.close()
+    }
+  })
+
+  test(`bytes that are lent while the next are read are sent as they were: ${open.name}`, async () => {
+    const transport = await open()
+    try {
+      const sending = { method: 'POST', path: '/', headers: {}, patienceMs: 60_000 } as const
+      const exchange = new Exchange(transport, { ...sending, body: lentForLonger() })
+      assertWhole(Buffer.concat(await (await exchange.answer()).toArray()))
     } finally {
       await transport.close()
     }

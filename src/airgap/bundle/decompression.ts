@@ -89,8 +89,9 @@ async function peek(source: AsyncIterable<Uint8Array>) {
   while (length < MAGIC_BYTES) {
     const next = await iterator.next()
     if (next.done === true) break
-    first.push(next.value)
     length += next.value.byteLength
+    // What is lent is somebody else's once the next is asked for.
+    first.push(length < MAGIC_BYTES ? Buffer.from(next.value) : next.value)
   }
   async function* all(): AsyncGenerator<Uint8Array, void, undefined> {
     yield* first
