@@ -16,7 +16,7 @@ export function whyNoImage(raw: string): string {
   if (raw.includes('{{')) return UNRENDERED
   if (raw.trim() === '') return 'the image is empty'
   if (raw.includes('://')) return 'not an image: leave the scheme (…://) out'
-  if (/[A-Z]/.test(raw.replace(/[:@].*$/, ''))) return 'not an image: repositories are lower case'
+  if (/^[^:@]*[A-Z]/.test(raw)) return 'not an image: repositories are lower case'
   return 'not an image such as ghcr.io/acme/app:v1'
 }
 

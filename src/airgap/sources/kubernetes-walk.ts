@@ -1,6 +1,6 @@
 import { readEmbedded } from './embedded.ts'
 import type { Findings } from './findings.ts'
-import { guessImageLines, guessImages, isFull } from './guess.ts'
+import { guessImageLines, guessImages, isFull, mayNameImages } from './guess.ts'
 import { readRenames } from './kustomize.ts'
 import type { Certainty } from './mention.ts'
 import { readSplitForm, SPLIT_KEYS } from './split-form.ts'
@@ -108,12 +108,21 @@ export class KubernetesWalk {
   #map(map: At): void {
     const isSplit = readSplitForm(map, this.#certainty, this.#findings)
     this.#imageStream(map)
+    this.#annotations(get(map, 'annotations'))
     const name = stringOf(get(map, 'name')) ?? ''
     for (const [key, value] of entriesOf(map)) {
       if (SKIPPED.has(key) || (isSplit && SPLIT_KEYS.has(key) && !isMap(value))) continue
       if (key === 'images' && readRenames(value, this.#certainty, this.#findings)) continue
       // The variable is what says whether its value is an image.
       this.visit(value, key === 'value' && isString(value) ? name : key)
+    }
+  }
+
+  /** An injector's, such as `sidecar.istio.io/proxyImage`; a key without a prefix is somebody's note. */
+  #annotations(annotations: At | undefined): void {
+    for (const [key, value] of entriesOf(annotations)) {
+      if (!/\/.*image$/i.test(key) || !isString(value) || !isFull(value.node.text)) continue
+      this.#findings.tryImage(value.node.text, spotOf(value), { certainty: 'maybe' })
     }
   }
 
@@ -127,7 +136,7 @@ export class KubernetesWalk {
     const { text } = at.node
     if (IMAGE_KEY.test(key)) this.#value(at, key)
     else if (!text.includes('\n')) guessImages(text, key, spotOf(at), this.#findings)
-    else if (/image|containers/i.test(text)) this.#document(at)
+    else if (mayNameImages(text)) this.#document(at)
   }
 
   /** What is written within a text; not what is within that again. */

@@ -39,6 +39,7 @@ test('of a rendered chart every image is found, each once, and nothing else', ()
     'ghcr.io/acme/web:v1.2.3',
   ])
   assert.deepEqual(maybe(found), [
+    'quay.io/acme/annotation:v9',
     'ghcr.io/acme/injected:v3',
     'docker.io/acme/runner:v4',
     'quay.io/acme/agent:v5',
@@ -209,6 +210,47 @@ data:
   const secret = read(`apiVersion: v1\nkind: Secret${data.replace('data', 'stringData')}`)
   assert.deepEqual(secret.images, [])
   assert.deepEqual(notes(secret), ['warning names no images'])
+})
+
+test('what says its registry and version is seen in any text; an annotation where it may be meant', () => {
+  const found = read(`apiVersion: v1
+kind: ConfigMap
+metadata:
+  annotations:
+    sidecar.istio.io/proxyImage: quay.io/acme/proxy:v1
+    containerImage: quay.io/acme/note:v1
+    acme.example/logo-image: logo
+data:
+  run.sh: |
+    # https://quay.io/acme/link:v1, mirror.example:5000 and acme/short:v1 are none
+    docker run --rm ghcr.io/acme/tool:1.2 --listen 10.0.0.1:80/tcp
+    crictl pull mirror.example:5000/acme/deep@${DIGEST_A}
+    echo 1.5/2:3 application/json:utf-8
+  values.yaml: |
+    sidecar: docker.io/acme/side:v2
+    level: info
+`)
+  assert.deepEqual(maybe(found), [
+    'quay.io/acme/proxy:v1',
+    'ghcr.io/acme/tool:1.2',
+    `mirror.example:5000/acme/deep@${DIGEST_A}`,
+    'docker.io/acme/side:v2',
+  ])
+})
+
+test('a long text that names nothing costs little', () => {
+  const count = 300_000
+  const lines = ['-', 'a-', 'image', 'a.', ':', '/', ' ', 'a:'].map((part) => part.repeat(count))
+  const texts = [...lines, ...lines.map((line) => `image: a${line}b\n${line}`)]
+  for (const text of texts) {
+    const pod = { containers: [{ image: 'a:1', args: [text], env: [{ name: 'X', value: text }] }] }
+    const objects = [
+      { apiVersion: 'v1', kind: 'ConfigMap', data: { text } },
+      { apiVersion: 'v1', kind: 'Pod', spec: pod },
+      { apiVersion: 'x/v1', kind: 'X', spec: { image: text } },
+    ]
+    for (const object of objects) assert.deepEqual(maybe(read(JSON.stringify(object))), [])
+  }
 })
 
 test('only what is nothing but a test of its chart is left out', () => {
