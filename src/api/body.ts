@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { setImmediate } from 'node:timers/promises'
 
@@ -27,7 +26,8 @@ const PATIENCE: Patience = { bytes: 1024 * 1024, ms: 300_000 }
 const TURN_BYTES = 2 * 1024 * 1024
 
 /**
- * Writes `pieces` as the client takes them. What fails on the way destroys the connection: a cut is
+ * Writes `pieces` as the client takes them, each when the kernel has all of the one before: until
+ * then that one's memory is in use, and longer it is not lent. What fails on the way destroys the connection: a cut is
  * the only way left to say that a body is not whole.
  *
  * @returns whether all of them were written
@@ -43,10 +43,9 @@ export async function writeBody(
     let turn = 0
     for await (const piece of pieces) {
       if (response.destroyed) return false
-      const isRoomLeft = response.write(piece)
+      const taken = client.take(piece)
       onWritten(piece.byteLength)
-      if (!isRoomLeft && !(await client.drained())) return false
-      client.took(piece.byteLength)
+      if (!(await taken)) return false
       turn += piece.byteLength
       if (turn < TURN_BYTES) continue
       turn = 0
@@ -56,6 +55,8 @@ export async function writeBody(
   } catch (error) {
     response.destroy()
     throw error
+  } finally {
+    client.leave()
   }
 }
 
@@ -65,37 +66,39 @@ class Client {
   readonly #patience: Patience
   #takenBytes = 0
   #waitedMs = 0
+  readonly #onClose = () => this.#settle?.(false)
+  #settle: ((isTaken: boolean) => void) | undefined
 
   constructor(response: ServerResponse, patience: Patience) {
     this.#response = response
     this.#patience = patience
+    response.once('close', this.#onClose)
   }
 
-  took(bytes: number): void {
+  /** @returns once the kernel has all of it; false when the client has gone, or was let go */
+  async take(piece: Uint8Array): Promise<boolean> {
+    const response = this.#response
+    const taken = Promise.withResolvers<boolean>()
+    this.#settle = taken.resolve
+    const startedAt = performance.now()
+    const limit = setTimeout(() => response.destroy(), this.#patience.ms - this.#waitedMs)
+    response.write(piece, (error) => taken.resolve(error === undefined || error === null))
+    const isTaken = await taken.promise
+    clearTimeout(limit)
+    this.#waitedMs += performance.now() - startedAt
+    this.#took(piece.byteLength)
+    return isTaken
+  }
+
+  /** Nothing more is written. */
+  leave(): void {
+    this.#response.off('close', this.#onClose)
+  }
+
+  #took(bytes: number): void {
     this.#takenBytes += bytes
     if (this.#takenBytes < this.#patience.bytes) return
     this.#takenBytes = 0
     this.#waitedMs = 0
-  }
-
-  /** Waits until more can be written; false when the client has gone, or was let go. */
-  async drained(): Promise<boolean> {
-    const response = this.#response
-    if (response.destroyed) return false
-    const left = new AbortController()
-    const onClose = () => left.abort()
-    response.once('close', onClose)
-    const startedAt = performance.now()
-    const limit = setTimeout(() => response.destroy(), this.#patience.ms - this.#waitedMs)
-    try {
-      await once(response, 'drain', { signal: left.signal })
-      return true
-    } catch {
-      return false
-    } finally {
-      clearTimeout(limit)
-      this.#waitedMs += performance.now() - startedAt
-      response.off('close', onClose)
-    }
   }
 }

@@ -4,7 +4,8 @@ export interface Content {
   readonly size: number
   /**
    * Yields the bytes of `range` in order. Ends early only by throwing: what came is then not to be
-   * passed off as whole. Returning the generator frees what it holds.
+   * passed off as whole. A piece is lent until the next is asked for: its memory may then be used for
+   * other bytes. Returning the generator frees what it holds.
    */
   read(range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined>
 }

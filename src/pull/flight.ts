@@ -7,11 +7,12 @@ import type { Ingest } from '../store/ports.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts'
 import type { RemoteBlob } from '../upstream/ports.ts'
 import { abortion } from './abortion.ts'
+import { CHUNK_BYTES, type ChunkPool } from './chunk-pool.ts'
 import type { ByteRange, Content } from './content.ts'
 import { toRegistryError } from './failures.ts'
 import { Pace } from './pace.ts'
 import { Persistence } from './persistence.ts'
-import { AbandonedError, CHUNK_BYTES, Window } from './window.ts'
+import { AbandonedError, Window } from './window.ts'
 
 /** Readers are woken for less than a chunk only this often: each wake costs a write per reader. */
 const TRICKLE_MS = 10
@@ -35,6 +36,8 @@ export interface FlightOptions {
   readonly open: (offset: number, signal: AbortSignal) => Promise<RemoteBlob>
   /** `undefined`: nothing can be stored, the bytes only pass through. */
   readonly ingest: Ingest | undefined
+  /** Its memory. */
+  readonly pool: ChunkPool
   /** What a verified manifest says of the size, used only where the registry says nothing. */
   readonly sizeHint: number | undefined
   readonly events: FlightEvents
@@ -97,7 +100,8 @@ export class Flight implements Content {
     this.#options = options
     this.digest = options.digest
     this.#verifier = new Verifier(options.digest)
-    this.#window = new Window(options.ingest, (error) => options.events.storeFailed(error))
+    const { ingest, events, pool } = options
+    this.#window = new Window(ingest, (error) => events.storeFailed(error), pool)
     this.opened = this.#opening.promise
     this.landed = this.#fly()
     // Both are also told to every reader; a flight without readers must not end the process.
@@ -130,7 +134,7 @@ export class Flight implements Content {
     return this.#window.isStored
   }
 
-  /** The chunks still in memory, once landed: right bytes that need not be read again. */
+  /** The chunks still in memory. Once landed: right bytes that need not be read again. */
   get chunks(): ReadonlyMap<number, Buffer> {
     return this.#window.chunks
   }
@@ -153,7 +157,7 @@ export class Flight implements Content {
         }
         // From here on, not from when they have come: a new start meanwhile would mix two attempts.
         this.#wasRead = true
-        const bytes = await this.#window.read(reader.position, limit)
+        const bytes = await reader.read(limit)
         yield bytes
         reader.advance(bytes.length)
       }
@@ -288,7 +292,7 @@ export class Flight implements Content {
   /** Reads one answer to its end. What it repeats of what is already here is skipped. */
   async #receive(remote: RemoteBlob): Promise<void> {
     let skip = this.#window.received - remote.offset
-    const { body, heldMs = () => 0 } = remote
+    const { body, release, heldMs = () => 0 } = remote
     const pace = new Pace({ elapsed: this.#elapsed, heldMs })
     const stop = () => body.destroy(new Error('stopped'))
     this.#abort.signal.addEventListener('abort', stop, { once: true })
@@ -300,6 +304,7 @@ export class Flight implements Content {
         const fresh = skip > 0 ? piece.subarray(skip) : piece
         skip = Math.max(0, skip - piece.length)
         if (fresh.length > 0) this.#take(fresh)
+        release?.(piece)
         if (!isFastEnough) throw this.#tooSlow()
         if (this.#window.isFull) await this.#window.drained(this.#abort.signal)
         pace.wait()

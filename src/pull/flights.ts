@@ -3,6 +3,7 @@ import type { FetchReason } from '../metrics/pulls.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import type { BlobStore, Catalog, Ingest, Place } from '../store/ports.ts'
+import { ChunkPool } from './chunk-pool.ts'
 import type { Content } from './content.ts'
 import type { Epochs } from './epochs.ts'
 import { Flight } from './flight.ts'
@@ -56,6 +57,7 @@ export interface Departure {
 export class Flights {
   readonly #options: FlightsOptions
   readonly #departures = new Map<Digest, Departure>()
+  readonly #pool = new ChunkPool()
 
   constructor(options: FlightsOptions) {
     this.#options = options
@@ -92,6 +94,7 @@ export class Flights {
     this.#departures.set(digest, departure)
     const leave = () => {
       if (this.#departures.get(digest) === departure) this.#departures.delete(digest)
+      if (this.#departures.size === 0) this.#pool.rest()
     }
     flight.then((one) => one.landed.catch(() => undefined).finally(leave), leave)
     return flight
@@ -124,6 +127,7 @@ export class Flights {
         return remote
       },
       ingest,
+      pool: this.#pool,
       elapsed,
       patienceMs,
       sizeHint,

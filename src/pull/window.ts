@@ -1,11 +1,13 @@
 import type { Ingest } from '../store/ports.ts'
 import { abortion } from './abortion.ts'
+import { CHUNK_BYTES, type ChunkPool } from './chunk-pool.ts'
 
-/** The unit in which bytes are kept in memory, written to disk and handed to readers. */
-export const CHUNK_BYTES = 1024 * 1024
 /** Chunks that stay in memory behind the newest, for readers that keep up. */
 const KEPT_CHUNKS = 8
-/** Chunks that wait for the disk (or, without one, for the slowest reader) before the registry must. */
+/**
+ * Chunks that wait for the disk before the registry must, where downloads have taken much memory; or,
+ * without a disk, for the slowest reader.
+ */
 const MAX_WAITING_CHUNKS = 16
 /** Chunks read back from the file that readers who fell behind share. */
 const SHARED_LOADS = 8
@@ -21,6 +23,8 @@ export class AbandonedError extends Error {
 /** Where one reader of a flight is. */
 export interface Follower {
   readonly position: number
+  /** What comes next, at most up to `limit`. It is lent until the next call of any method. */
+  read(limit: number): Promise<Buffer>
   advance(bytes: number): void
   leave(): void
 }
@@ -34,6 +38,7 @@ export class Window {
   readonly chunks = new Map<number, Buffer>()
   readonly #ingest: Ingest | undefined
   readonly #onStoreFailed: (error: unknown) => void
+  readonly #pool: ChunkPool
   readonly #followers = new Set<{ position: number }>()
   readonly #loads = new Map<number, Promise<Buffer>>()
   #received: number
@@ -47,8 +52,15 @@ export class Window {
   #closeWhenLeft: (() => Promise<void>) | undefined
   /** What is not in memory can be read no more. */
   #isClosed = false
+  /** The chunks are for good what they are: others may keep them. */
+  #isOver = false
 
-  constructor(ingest: Ingest | undefined, onStoreFailed: (error: unknown) => void) {
+  constructor(
+    ingest: Ingest | undefined,
+    onStoreFailed: (error: unknown) => void,
+    pool: ChunkPool,
+  ) {
+    this.#pool = pool
     this.#ingest = ingest
     this.#isStored = ingest !== undefined
     this.#received = ingest?.size ?? 0
@@ -71,10 +83,9 @@ export class Window {
   }
 
   get isFull(): boolean {
-    const waiting = this.#isStored
-      ? indexOf(this.#received) - indexOf(this.#written)
-      : this.chunks.size
-    return waiting > MAX_WAITING_CHUNKS
+    if (!this.#isStored) return this.chunks.size > MAX_WAITING_CHUNKS
+    const waiting = indexOf(this.#received) - indexOf(this.#written)
+    return waiting > MAX_WAITING_CHUNKS && !this.#pool.isPlenty
   }
 
   /** Whether a reader that starts at `position` can be given every byte from there. */
@@ -119,15 +130,28 @@ export class Window {
     const follower = { position }
     this.#followers.add(follower)
     this.#wasFollowed = true
+    let endLoan: (() => void) | undefined
+    const giveBack = () => {
+      endLoan?.()
+      endLoan = undefined
+    }
     return {
       get position() {
         return follower.position
       },
+      read: (limit) => {
+        giveBack()
+        const chunk = this.chunks.get(indexOf(follower.position))
+        if (chunk !== undefined) endLoan = this.#pool.lend(chunk)
+        return this.read(follower.position, limit)
+      },
       advance: (bytes) => {
+        giveBack()
         follower.position += bytes
         if (!this.#isStored) this.#release()
       },
       leave: () => {
+        giveBack()
         this.#followers.delete(follower)
         this.#release()
         if (this.#followers.size === 0) this.#closeWhenLeft?.().catch(this.#onStoreFailed)
@@ -162,6 +186,7 @@ export class Window {
   /** Forgets everything, to start again at 0. */
   async reset(): Promise<void> {
     await this.#settled()
+    this.#pool.giveAway(this.chunks.size)
     this.chunks.clear()
     this.#loads.clear()
     this.#received = 0
@@ -177,6 +202,7 @@ export class Window {
       // A file that has refused once lacks bytes, whatever its name says.
       if (this.#isStored) await this.#ingest?.commit()
     })
+    this.#end()
     const close = () => {
       this.#isClosed = true
       return this.#attempt(() => this.#ingest?.[this.#isStored ? 'close' : 'discard']())
@@ -188,15 +214,21 @@ export class Window {
   /** The flight has failed, so no reader comes back: the part is kept to be resumed, or removed. */
   async abandon(isPartGood: boolean): Promise<void> {
     await this.#settled()
+    this.#end()
     const isKept = isPartGood && this.#isStored && this.#received > 0
     if (isKept) await this.#attempt(() => this.#appendUpTo(this.#received))
     await this.#attempt(() => this.#ingest?.[isKept ? 'close' : 'discard']())
   }
 
+  #end(): void {
+    this.#isOver = true
+    this.#pool.giveAway(this.chunks.size)
+  }
+
   #chunkToFill(index: number): Buffer {
     const existing = this.chunks.get(index)
     if (existing !== undefined) return existing
-    const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+    const chunk = this.#pool.take()
     this.chunks.set(index, chunk)
     return chunk
   }
@@ -245,8 +277,10 @@ export class Window {
     const isSafe = this.#isStored || !this.#wasFollowed
     const passed = isSafe ? this.#written : Math.max(this.#written, this.#slowest())
     const oldestKept = indexOf(this.#received) - KEPT_CHUNKS
-    for (const index of this.chunks.keys()) {
-      if (index < oldestKept && (index + 1) * CHUNK_BYTES <= passed) this.chunks.delete(index)
+    for (const [index, chunk] of this.chunks) {
+      if (index >= oldestKept || (index + 1) * CHUNK_BYTES > passed) continue
+      this.chunks.delete(index)
+      if (!this.#isOver) this.#pool.giveBack(chunk)
     }
     const { resolve } = this.#room
     this.#room = Promise.withResolvers()

@@ -6,6 +6,7 @@ import type { UpstreamLimits } from '../config/config.ts'
 import type { DialPolicy } from './dial-policy.ts'
 import { closedError, toUpstreamError } from './failures.ts'
 import type { ProxyRules } from './proxy-rules.ts'
+import type { Slabs } from './slabs.ts'
 import type { TlsMaterial } from './tls-files.ts'
 
 /** Signed redirects and multi-scope challenges exceed Node's 16 KiB. */
@@ -19,6 +20,7 @@ export interface DispatchersOptions {
   readonly proxyRules: ProxyRules
   readonly tls: TlsMaterial
   readonly limits: UpstreamLimits
+  readonly slabs: Slabs
 }
 
 /**
@@ -63,14 +65,15 @@ export class Dispatchers {
   }
 
   #create(own: boolean, proxy: string | undefined): Dispatcher {
-    const { upstream, policy, tls, limits } = this.#options
+    const { upstream, policy, tls, limits, slabs } = this.#options
     const verify = {
       ...(tls.ca === undefined ? {} : { ca: [...tls.ca] }),
       ...(own && tls.cert !== undefined ? { cert: tls.cert } : {}),
       ...(own && tls.key !== undefined ? { key: tls.key } : {}),
     }
     const lookup: LookupFunction = own ? policy.lookupOwn : policy.lookupDerived
-    const connect = { ...verify, lookup, timeout: limits.connectTimeoutMs }
+    const { onread } = slabs
+    const connect = { ...verify, lookup, timeout: limits.connectTimeoutMs, onread }
     const options = {
       // Multiplexing many blobs over one HTTP/2 connection is slower here than several connections.
       allowH2: false,

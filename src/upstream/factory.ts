@@ -24,6 +24,7 @@ import { Quota } from './quota.ts'
 import { RegistryClient } from './registry.ts'
 import { Rests } from './rests.ts'
 import { Retry } from './retry.ts'
+import { Slabs } from './slabs.ts'
 import { readTlsFiles, type TlsMaterial } from './tls-files.ts'
 import { Tokens } from './tokens.ts'
 import { Transport } from './transport.ts'
@@ -79,8 +80,9 @@ export function createRegistry(
     logger.error({ problem }, 'a credential source cannot be used')
   })
   const quota = new Quota(dependencies.clock)
+  const slabs = new Slabs()
   const build = (url: string, authoritative: boolean) =>
-    createEndpoint({ config, dependencies, logger, sources, quota, tls, url, authoritative })
+    createEndpoint({ config, dependencies, logger, sources, quota, slabs, tls, url, authoritative })
   const endpoints = [...config.mirrors.map((url) => build(url, false)), build(config.url, true)]
   const common = { ...dependencies, logger, upstream }
   const circuits = new Circuits(
@@ -99,6 +101,7 @@ export function createRegistry(
       maxWaitMs: dependencies.waits?.lineMs,
     }),
     quota,
+    slabs,
     // A mirror may be open to more than the registry: what is public is not for it to say.
     isPublicOnly: sources.count === 0 && config.access !== 'caller',
     isBlocked: () => given.isBlocked?.(upstream) ?? false,
@@ -124,7 +127,8 @@ export function createWalk(config: UpstreamConfig, dependencies: RegistryDepende
   const { logger } = dependencies
   const quota = new Quota(dependencies.clock)
   const own = { url: config.url, authoritative: true }
-  const parts = { config, dependencies, logger, sources, quota, tls, ...own }
+  const slabs = new Slabs()
+  const parts = { config, dependencies, logger, sources, quota, slabs, tls, ...own }
   const proxyRules = new ProxyRules(config.proxy, dependencies.proxyEnvironment)
   const endpoint = createEndpoint(parts)
   const { now } = dependencies.clock
@@ -150,6 +154,7 @@ interface EndpointParts {
   readonly logger: Logger
   readonly sources: CredentialSources
   readonly quota: Quota
+  readonly slabs: Slabs
   readonly tls: TlsMaterial
   readonly url: string
   readonly authoritative: boolean
@@ -181,7 +186,7 @@ function createEndpoint(parts: EndpointParts): WalkedEndpoint {
 }
 
 function createTransport(
-  { config, dependencies }: EndpointParts,
+  { config, dependencies, slabs }: EndpointParts,
   endpoint: URL,
   tls: TlsMaterial,
 ): { readonly transport: Transport; readonly dispatchers: Dispatchers } {
@@ -195,7 +200,7 @@ function createTransport(
     ...(lookup === undefined ? {} : { lookup }),
   })
   const proxyRules = new ProxyRules(config.proxy, proxyEnvironment)
-  const dispatchers = new Dispatchers({ upstream, policy, proxyRules, tls, limits })
+  const dispatchers = new Dispatchers({ upstream, policy, proxyRules, tls, limits, slabs })
   const userAgent = `larder/${version}`
   const transport = new Transport({
     upstream,

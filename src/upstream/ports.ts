@@ -116,6 +116,11 @@ export interface RemoteBlob {
   readonly size: number | undefined
   /** Milliseconds for which Larder itself has held the body back until now; absent: never. */
   readonly heldMs?: () => number
+  /**
+   * Told of a piece of the body whose bytes are no longer needed: the memory is read into again.
+   * What it is not told of is left alone.
+   */
+  readonly release?: (piece: Buffer) => void
   /** Its bytes were wrong, or stopped coming: whoever else has them is asked first for a while. */
   readonly setBack?: () => void
 }

@@ -24,6 +24,7 @@ import type {
 } from './ports.ts'
 import type { Quota } from './quota.ts'
 import type { Retry } from './retry.ts'
+import type { Slabs } from './slabs.ts'
 import { isBackground } from './urgency.ts'
 
 /** So long nothing is asked of a client until it is taken for forgotten: see {@link RegistryClient.retire}. */
@@ -40,6 +41,8 @@ export interface RegistryClientOptions {
   readonly circuits: Circuits
   readonly line: Line
   readonly quota: Quota
+  /** What its connections are read into. */
+  readonly slabs: Slabs
   /** What blobs share; absent: no limit. */
   readonly bandwidth?: Bandwidth | undefined
   /** Whether nobody is given more than anyone: Larder has no credentials, and asks for none. */
@@ -112,12 +115,13 @@ export class RegistryClient implements Registry {
     digest: Digest,
     options: RequestOptions & { readonly offset: number },
   ): Promise<RemoteBlob> {
-    const { bandwidth, retry } = this.#options
+    const { bandwidth, retry, slabs } = this.#options
     const leave = await this.#enter('body', options)
     try {
       const blob = await this.#ask(options, async (one) => {
         const opened = await openBlob(one, repository, digest, options)
-        return { ...opened, setBack: () => retry.setBack(one) }
+        const release = (piece: Buffer) => slabs.release(piece)
+        return { ...opened, release, setBack: () => retry.setBack(one) }
       })
       // The connection is in use until then.
       if (blob.body.closed) leave()

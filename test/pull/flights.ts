@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { type ErrorCode, RegistryError } from '../../src/oci/errors.ts'
+import { ChunkPool } from '../../src/pull/chunk-pool.ts'
 import { Flight, type FlightOptions } from '../../src/pull/flight.ts'
 import type { Ingest } from '../../src/store/ports.ts'
 import { seededBytes } from '../support/images.ts'
@@ -9,6 +10,11 @@ import { FakeIngest, type FakeIngestOptions } from './fake-ingest.ts'
 import { ScriptedSource, type SourceAnswer } from './scripted-source.ts'
 
 export const MIB = 1024 * 1024
+
+/** Whoever still looks at what he was lent sees that it is not his any more. */
+export function wipingPool(): ChunkPool {
+  return new ChunkPool({ plenty: 0, onFreed: (chunk) => chunk.fill(0xdd) })
+}
 
 const POOL = seededBytes('flight', 48 * MIB)
 
@@ -65,6 +71,7 @@ export function departInto<Disk extends Ingest | undefined>(
     upstream: 'test',
     open: source.openAt,
     ingest,
+    pool: wipingPool(),
     sizeHint: undefined,
     elapsed: () => performance.now() + sleptMs,
     random: () => 0.5,
@@ -99,7 +106,7 @@ export async function readAll(
   range = { start: 0, end: flight.size - 1 },
 ): Promise<Buffer> {
   const pieces: Buffer[] = []
-  for await (const piece of flight.read(range)) pieces.push(piece)
+  for await (const piece of flight.read(range)) pieces.push(Buffer.from(piece))
   return Buffer.concat(pieces)
 }
 

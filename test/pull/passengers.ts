@@ -45,12 +45,13 @@ async function read(flight: Flight, range: ByteRange, passenger: Passenger): Pro
   try {
     for await (const piece of flight.read(range)) {
       assert.ok(piece.length > 0, 'a piece of nothing')
-      pieces.push(piece)
+      const isFirst = pieces.length === 0
+      if (isFirst && stalls === 'until landed') await flight.landed.catch(() => undefined)
+      else if (isFirst && typeof stalls === 'number') await turns(stalls)
+      // What is lent has to be right until the next is asked for.
+      pieces.push(Buffer.from(piece))
       received += piece.length
       if (received >= leavesAfter) return { ...soFar(), end: 'left' }
-      if (pieces.length > 1) continue
-      if (stalls === 'until landed') await flight.landed.catch(() => undefined)
-      else await turns(stalls ?? 0)
     }
     return { ...soFar(), end: 'complete' }
   } catch (error) {

@@ -4,10 +4,11 @@ import { setImmediate } from 'node:timers/promises'
 
 import fc from 'fast-check'
 
-import { AbandonedError, CHUNK_BYTES, type Follower, Window } from '../../src/pull/window.ts'
+import { CHUNK_BYTES } from '../../src/pull/chunk-pool.ts'
+import { AbandonedError, type Follower, Window } from '../../src/pull/window.ts'
 import { CHUNK_BYTES as STORE_CHUNK_BYTES } from '../../src/store/chunks.ts'
 import { FakeIngest, type FakeIngestOptions } from './fake-ingest.ts'
-import { MIB, sampleBlob } from './flights.ts'
+import { MIB, sampleBlob, wipingPool } from './flights.ts'
 import { runs } from './runs.ts'
 
 const NEVER = new AbortController().signal
@@ -16,7 +17,7 @@ function open(size: number, disk: Omit<FakeIngestOptions, 'digest'> = {}) {
   const { bytes, digest } = sampleBlob(size)
   const ingest = new FakeIngest({ digest, ...disk })
   const refusals: unknown[] = []
-  const window = new Window(ingest, (error) => void refusals.push(error))
+  const window = new Window(ingest, (error) => void refusals.push(error), wipingPool())
   return { bytes, ingest, refusals, window }
 }
 
@@ -244,7 +245,7 @@ test('whatever the order of writes and reads, every byte read is the byte writte
       const blob = sampleBlob(24 * MIB, 7)
       const disk = { part: blob.bytes.subarray(0, partBytes), fails: append ? { append } : {} }
       const ingest = new FakeIngest({ digest: blob.digest, ...disk })
-      const window = new Window(ingest, () => undefined)
+      const window = new Window(ingest, () => undefined, wipingPool())
       for await (const _ of window.earlierBytes());
       const followers: Follower[] = [0, 0, 0, 0].map(() => window.follow(0))
       for (const one of steps) {

@@ -1,0 +1,81 @@
+/** The unit in which bytes are kept in memory, written to disk and handed to readers. */
+export const CHUNK_BYTES = 1024 * 1024
+/** Free chunks that are kept while downloads are under way: as many as one has when the disk is slow. */
+const MAX_FREE = 32
+/** And when none is. */
+const MAX_IDLE = 8
+/** What all downloads together may have in memory before each has to wait for the disk. */
+const PLENTY = 64
+
+export interface ChunkPoolOptions {
+  /** Chunks that downloads may have before they are to make do with little; default 64. */
+  readonly plenty?: number
+  /** Told of each chunk that may be overwritten from now on, before it is. */
+  readonly onFreed?: (chunk: Buffer) => void
+}
+
+/**
+ * The memory of downloads under way, used again and again: what is new costs a page fault for each
+ * 4 KiB, and for each 32 MiB that are let go V8 looks through everything it has. A chunk may be
+ * overwritten once its download is done with it and nobody reads it any more, so whoever reads it has
+ * to say so.
+ */
+export class ChunkPool {
+  readonly #options: ChunkPoolOptions
+  readonly #free: Buffer[] = []
+  readonly #readers = new Map<Buffer, number>()
+  /** Their downloads are done with them, their readers are not. */
+  readonly #returned = new Set<Buffer>()
+  #taken = 0
+
+  constructor(options: ChunkPoolOptions = {}) {
+    this.#options = options
+  }
+
+  get isPlenty(): boolean {
+    return this.#taken < (this.#options.plenty ?? PLENTY)
+  }
+
+  take(): Buffer {
+    this.#taken++
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES)
+  }
+
+  /** It is being read. @returns ends that; to be called once */
+  lend(chunk: Buffer): () => void {
+    this.#readers.set(chunk, (this.#readers.get(chunk) ?? 0) + 1)
+    return () => this.#endReading(chunk)
+  }
+
+  /** Of a chunk that was taken, and that nobody will be lent any more. */
+  giveBack(chunk: Buffer): void {
+    this.#taken--
+    if (this.#readers.has(chunk)) this.#returned.add(chunk)
+    else this.#freed(chunk)
+  }
+
+  /** So many that were taken are somebody else's from now on: they are not to be given back. */
+  giveAway(count: number): void {
+    this.#taken -= count
+  }
+
+  /** No download is under way. */
+  rest(): void {
+    this.#free.splice(MAX_IDLE)
+  }
+
+  #endReading(chunk: Buffer): void {
+    const others = (this.#readers.get(chunk) ?? 1) - 1
+    if (others > 0) {
+      this.#readers.set(chunk, others)
+      return
+    }
+    this.#readers.delete(chunk)
+    if (this.#returned.delete(chunk)) this.#freed(chunk)
+  }
+
+  #freed(chunk: Buffer): void {
+    this.#options.onFreed?.(chunk)
+    if (this.#free.length < MAX_FREE) this.#free.push(chunk)
+  }
+}
