@@ -1,15 +1,17 @@
 import type { RequestListener } from 'node:http'
 
 import { Authority } from './admin/authority.ts'
+import { Origins } from './api/origins.ts'
 import { Probes } from './api/probes.ts'
 import { createAdminHandler } from './app/admin.ts'
 import { createAirgap } from './app/airgap.ts'
-import { warnOfFewDescriptors, watchConnections } from './app/connections.ts'
+import { warnOfFewDescriptors } from './app/connections.ts'
 import { openFrontDoor } from './app/front-door.ts'
 import { warningOf } from './app/health.ts'
 import type { AppOptions } from './app/options.ts'
 import { reasonOf } from './app/reason.ts'
 import { createRegistryApi } from './app/registry-api.ts'
+import { RegistryPort } from './app/registry-port.ts'
 import { followConfig } from './app/reload.ts'
 import { createRuns } from './app/runs.ts'
 import { createSchedule } from './app/schedule.ts'
@@ -57,12 +59,16 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     // A disk that refuses makes nobody wait: pulls pass through, so it is no reason to be avoided.
     { name: 'upstreams', problem: () => undefined, warning: () => warningOfBlocks(site) },
     { name: 'storage', problem: () => undefined, warning: () => warningOf(store.health.ailments) },
+    ...(current().server.workers > 1
+      ? [{ name: 'workers', problem: () => undefined, warning: () => registry.warning }]
+      : []),
   ])
   const openDoor = (wanted: Config) => openFrontDoor(wanted, logger, metrics, site.monotonic)
   const frontDoor = await openDoor(current())
   const traffic = createTraffic(store)
   const { onEnded } = traffic
-  const api = createRegistryApi({ site, frontDoor, probes, logger, onEnded })
+  const origins = new Origins()
+  const api = createRegistryApi({ site, origins, frontDoor, probes, logger, onEnded })
   const authority = authorityOf(site)
   const tellOfToken = async () => {
     const problem = await authority.problem().catch(reasonOf)
@@ -71,14 +77,14 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
   const airgap = createAirgap({ site, logger, readSources: options.readSources })
   const runs = await createRuns({ site, airgap, logger })
   const schedule = createSchedule({ site, airgap, runs, logger })
-  let origins = options.origins ?? new Map()
+  let written = options.origins ?? new Map()
   const apply = createTakeover({
     site,
     registry: api,
     openDoor,
     isStopping: () => draining,
     onTaken: (loaded) => {
-      origins = loaded.origins
+      written = loaded.origins
       void tellOfToken()
       schedule.take(current().preload)
     },
@@ -87,7 +93,7 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
   const handler = createAdminHandler({
     site,
     reloading,
-    origins: () => origins,
+    origins: () => written,
     airgap,
     runs,
     authority,
@@ -96,7 +102,8 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     registryPort: () => Number(new URL(registry.url).port),
     logger,
   })
-  const { registry, admin } = createListeners(site, options, api.handler, handler)
+  const registry = new RegistryPort({ site, options, handler: api.handler, origins })
+  const admin = createAdminListener(site, options, handler)
   warnOfFewDescriptors(logger)
   site.tend()
   try {
@@ -142,30 +149,15 @@ function warningOfBlocks({ blocks, upstreams }: Site): string | undefined {
   return `blocked by an operator, and not asked: ${blocked.join(', ')}`
 }
 
-function createListeners(
-  { config, metrics }: Site,
-  { logger, tlsLookMs }: AppOptions,
-  forNodes: RequestListener,
-  forOperators: RequestListener,
-): { readonly registry: Listener; readonly admin: Listener } {
-  const { listen, adminListen, tls } = config().server
-  const onTlsError = (error: unknown) => {
-    logger.error({ reason: reasonOf(error) }, 'changed certificates cannot be used')
-  }
-  const registry = new Listener({
-    address: listen,
-    tls,
-    handler: forNodes,
-    ...(tlsLookMs === undefined ? {} : { tlsLookMs }),
-    onTlsError,
-    onConnections: watchConnections(metrics, logger),
-  })
-  const admin = new Listener({
-    address: adminListen,
+function createAdminListener(
+  { config }: Site,
+  { logger }: AppOptions,
+  handler: RequestListener,
+): Listener {
+  return new Listener({
+    address: config().server.adminListen,
     tls: undefined,
-    handler: forOperators,
-    onTlsError,
+    handler,
+    onTlsError: (error) => logger.error({ reason: reasonOf(error) }, 'TLS of the admin listener'),
   })
-  metrics.instance.follow('server', () => registry.certificateExpiresAt)
-  return { registry, admin }
 }

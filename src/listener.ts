@@ -1,6 +1,4 @@
-import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync, statSync } from 'node:fs'
 import {
   createServer as createHttpServer,
   type IncomingMessage,
@@ -9,10 +7,16 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import {
+  type AddressInfo,
+  createServer as createNetServer,
+  type Server as NetServer,
+  type Socket,
+} from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import type { Address, TlsFiles } from './config/config.ts'
+import { Certificates, type TlsMaterial } from './listener/certificates.ts'
 import {
   type ConnectionEvents,
   type ConnectionLimits,
@@ -45,18 +49,26 @@ const LIMITS: ListenerLimits = {
   stalledMs: 60_000,
   lookMs: 1_000,
 }
-/** Certificates are looked at this often: a mounted Secret changes by a rename nobody can watch. */
-const TLS_LOOK_MS = 10_000
-
 export interface ListenerOptions {
-  readonly address: Address
+  /** `undefined`: connections are given to it. */
+  readonly address: Address | undefined
   readonly tls: TlsFiles | undefined
+  /** For one that is told its certificates, and does not read them. */
+  readonly material?: TlsMaterial | undefined
   readonly handler: RequestListener
   readonly limits?: Partial<ListenerLimits>
   readonly connections?: ConnectionLimits
   readonly onConnections?: ConnectionEvents
+  /**
+   * Asked who is to have a new connection, of which nothing was read yet.
+   *
+   * @returns false: this listener
+   */
+  readonly divert?: (socket: Socket) => boolean
   /** How often certificates are looked at, in milliseconds; default 10 s. */
   readonly tlsLookMs?: number
+  /** Told when other certificates are in use. */
+  readonly onSecured?: (material: TlsMaterial) => void
   /** Told when changed certificates cannot be used; the ones in use stay. */
   readonly onTlsError: (error: unknown) => void
 }
@@ -64,51 +76,75 @@ export interface ListenerOptions {
 /** A port, over TLS where certificates are given. */
 export class Listener {
   readonly #server: Server | HttpsServer
+  /** What has the port. */
+  readonly #door: NetServer
+  readonly #connections: Connections
+  readonly #certificates: Certificates | undefined
   readonly #options: ListenerOptions
   readonly #limits: ListenerLimits
   readonly #answering = new WeakMap<Duplex, ServerResponse>()
-  #tlsTimer: NodeJS.Timeout | undefined
-  #certificateExpiresAt: number | undefined
 
   constructor(options: ListenerOptions) {
     this.#options = options
     this.#limits = { ...LIMITS, ...options.limits }
-    const { tls } = options
+    const { divert } = options
+    this.#certificates = this.#readCertificates()
     const settings = settingsOf(this.#limits)
     const handler: RequestListener = (request, response) => this.#answer(request, response)
-    const material = tls === undefined ? undefined : readTls(tls)
+    const material = this.#certificates?.material ?? options.material
     this.#server =
       material === undefined
         ? createHttpServer(settings, handler)
-        : createHttpsServer({ ...settings, ...material }, handler)
-    this.#certificateExpiresAt = material && expiryOf(material.cert)
+        : createHttpsServer({ ...settings, ...contextOf(material) }, handler)
     this.#server.timeout = this.#limits.stalledMs
     this.#server.on('timeout', (socket) => this.#quiet(socket))
     // What is not HTTP never reaches a handler, and is told so all the same.
     this.#server.on('clientError', (error, socket) => this.#refuse(error, socket))
     // Nothing that could be expected of a cache is done before the body is read.
     this.#server.on('checkExpectation', handler)
-    new Connections(this.#server, options.connections, options.onConnections)
+    this.#connections = new Connections(this.#server, options.connections, options.onConnections)
+    this.#door = divert === undefined ? this.#server : this.#createDoor(divert)
   }
 
   /** @throws {Error} with `code` EADDRINUSE, EACCES, … */
   async listen(): Promise<void> {
+    if (this.#options.address === undefined) return this.open()
     const { host, port } = this.#options.address
-    this.#server.listen({ host, port, backlog: 2048 })
-    await once(this.#server, 'listening')
-    if (this.#options.tls !== undefined) this.#watchTls(this.#options.tls)
+    this.#door.listen({ host, port, backlog: 2048 })
+    await once(this.#door, 'listening')
+    if (this.#door !== this.#server) this.open()
+    this.#certificates?.watch()
+  }
+
+  /** Begins without a port of its own: connections are given to it. */
+  open(): void {
+    // From this on Node looks after connections, such as for late headers and idle ones to close.
+    this.#server.emit('listening')
+  }
+
+  /** A connection that somebody else has accepted. */
+  take(socket: Socket): void {
+    // As a server has it for its own: HTTP may be answered after the other side has said its last.
+    socket.allowHalfOpen = !this.#isSecure
+    this.#server.emit('connection', socket)
+    if (socket.isPaused()) socket.resume()
   }
 
   /** Where it listens: with the port that the kernel chose, if it was left to it. */
   get url(): string {
-    const { address, port, family } = this.#server.address() as AddressInfo
-    const scheme = this.#options.tls === undefined ? 'http' : 'https'
+    const { address, port, family } = this.#door.address() as AddressInfo
+    const scheme = this.#isSecure ? 'https' : 'http'
     return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+  }
+
+  /** What it shows and trusts, as it was read last; `undefined`: it has read none. */
+  get material(): TlsMaterial | undefined {
+    return this.#certificates?.material
   }
 
   /** When the certificate that it shows expires, epoch milliseconds; `undefined`: it shows none. */
   get certificateExpiresAt(): number | undefined {
-    return this.#certificateExpiresAt
+    return this.#certificates?.expiresAt
   }
 
   /**
@@ -116,16 +152,20 @@ export class Listener {
    * connections are destroyed: a cut is honest, a short body is not.
    */
   async close(drainMs: number): Promise<void> {
-    clearInterval(this.#tlsTimer)
-    if (!this.#server.listening) return
-    const closed = once(this.#server, 'close')
+    this.#certificates?.close()
+    this.#door.close()
     this.#server.close()
     this.#server.closeIdleConnections()
     const idle = setInterval(() => this.#server.closeIdleConnections(), 100)
     const limit = setTimeout(() => this.#server.closeAllConnections(), drainMs)
-    await closed
+    await this.#connections.emptied()
     clearInterval(idle)
     clearTimeout(limit)
+  }
+
+  /** @throws {Error} when they cannot be used */
+  secure(material: TlsMaterial): void {
+    if ('setSecureContext' in this.#server) this.#server.setSecureContext(contextOf(material))
   }
 
   /** Ends every connection now. */
@@ -170,21 +210,30 @@ export class Listener {
     setTimeout(() => socket.destroy(), LINGER_MS).unref()
   }
 
-  #watchTls(files: TlsFiles): void {
-    let seen = stampOf(files)
-    this.#tlsTimer = setInterval(() => {
-      try {
-        const now = stampOf(files)
-        if (now === seen || !('setSecureContext' in this.#server)) return
-        const material = readTls(files)
-        this.#server.setSecureContext(material)
-        this.#certificateExpiresAt = expiryOf(material.cert)
-        seen = now
-      } catch (error) {
-        this.#options.onTlsError(error)
-      }
-    }, this.#options.tlsLookMs ?? TLS_LOOK_MS)
-    this.#tlsTimer.unref()
+  get #isSecure(): boolean {
+    return 'setSecureContext' in this.#server
+  }
+
+  #createDoor(divert: (socket: Socket) => boolean): NetServer {
+    const settings = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true }
+    return createNetServer(settings, (socket) => {
+      if (!divert(socket)) this.take(socket)
+    })
+  }
+
+  #readCertificates(): Certificates | undefined {
+    const { tls: files, tlsLookMs: lookMs, onTlsError: onError, onSecured } = this.#options
+    if (files === undefined) return undefined
+    const onChanged = (material: TlsMaterial) => {
+      this.secure(material)
+      onSecured?.(material)
+    }
+    return new Certificates({
+      files,
+      ...(lookMs === undefined ? {} : { lookMs }),
+      onChanged,
+      onError,
+    })
   }
 }
 
@@ -213,25 +262,14 @@ function refusal(code: string | undefined): string {
   )
 }
 
-function readTls({ certFile, keyFile, clientCaFile }: TlsFiles) {
-  const ca = clientCaFile === undefined ? {} : { ca: readFileSync(clientCaFile) }
+function contextOf({ cert, key, ca }: TlsMaterial) {
   return {
-    cert: readFileSync(certFile),
-    key: readFileSync(keyFile),
-    ...ca,
-    requestCert: clientCaFile !== undefined,
+    cert,
+    key,
+    ...(ca === undefined ? {} : { ca }),
+    requestCert: ca !== undefined,
     // Who has no certificate may still log in; who must have one is for the front door to say.
     rejectUnauthorized: false,
     minVersion: 'TLSv1.2',
   } as const
-}
-
-/** Of the first in the file, which is the server's own. */
-function expiryOf(pem: Buffer): number {
-  return new X509Certificate(pem).validToDate.getTime()
-}
-
-function stampOf({ certFile, keyFile, clientCaFile }: TlsFiles): string {
-  const files = [certFile, keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])]
-  return files.map((file) => `${statSync(file).ino} ${statSync(file).mtimeMs}`).join(' ')
 }

@@ -11,6 +11,7 @@ import {
   type StoreReadings,
 } from './metrics/store.ts'
 import { UpstreamMetrics } from './metrics/upstreams.ts'
+import { WorkerMetrics } from './metrics/workers.ts'
 
 /** What is read at the moment of a scrape, because nobody keeps count of it. */
 export interface Readings {
@@ -35,6 +36,7 @@ export class Metrics {
   readonly http = new HttpMetrics(this.#instruments)
   readonly store = new StoreMetrics(this.#instruments)
   readonly preload = new PreloadMetrics(this.#instruments)
+  readonly workers = new WorkerMetrics(this.#instruments)
   readonly upstreams: UpstreamMetrics
   readonly instance: InstanceMetrics
   #readings: Readings | undefined
@@ -72,6 +74,7 @@ export class Metrics {
     this.upstreams.forgetRateLimits()
     this.instance.readCertificates()
     this.preload.readJobs()
+    this.workers.refresh()
     if (this.#readings !== undefined) await this.#read(this.#readings)
     return this.#instruments.registry.metrics()
   }

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 
 /** What a client's certificate says: a name, or that it is not to be trusted, or nothing at all. */
@@ -8,7 +8,7 @@ export type CertificateIdentity =
   | { readonly kind: 'none' }
 
 /** Of a certificate that our CA has signed, the first name among the subject's alternatives. */
-export function identifyCertificate({ socket }: IncomingMessage): CertificateIdentity {
+export function identifyCertificate(socket: Socket): CertificateIdentity {
   if (!(socket instanceof TLSSocket)) return { kind: 'none' }
   const certificate = socket.getPeerCertificate()
   if (Object.keys(certificate ?? {}).length === 0) return { kind: 'none' }

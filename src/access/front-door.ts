@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http'
-import { TLSSocket } from 'node:tls'
 
 import picomatch from 'picomatch'
 
@@ -7,9 +6,9 @@ import type { FrontDoorConfig } from '../config/config.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { Attempts } from './attempts.ts'
 import { type AuthFailure, type Caller, Fingerprints, parseBasic } from './caller.ts'
-import { identifyCertificate } from './certificate.ts'
 import { challenge } from './challenge.ts'
 import type { Htpasswd } from './htpasswd.ts'
+import type { Peer } from './peer.ts'
 
 /** Wrong passwords from one address. Each costs a bcrypt. */
 const LOGINS_PER_MINUTE = 20
@@ -47,16 +46,15 @@ export class FrontDoor {
    * @throws {RegistryError} `UNAUTHORIZED` with a challenge, `DENIED` where only a certificate would
    *   help, or `TOOMANYREQUESTS`
    */
-  async enter(request: IncomingMessage): Promise<Caller> {
+  async enter(request: Pick<IncomingMessage, 'headers'>, peer: Peer): Promise<Caller> {
     const { config, onFailure } = this.#options
     const { authorization } = request.headers
-    const isEncrypted = request.socket instanceof TLSSocket
-    const address = request.socket.remoteAddress ?? ''
+    const { isEncrypted, address } = peer
     const credential = this.#fingerprints.identify(authorization)
     const common = { credential, isEncrypted, address }
     if (config === undefined) return { user: undefined, entry: 'open', ...common }
     if (config.clientCertificates) {
-      const identity = identifyCertificate(request)
+      const identity = peer.certificate()
       if (identity.kind === 'name') return { user: identity.name, entry: 'certificate', ...common }
       if (identity.kind === 'untrusted') onFailure('certificate')
     }

@@ -10,6 +10,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { RememberedError } from '../pull/negatives.ts'
 import type { Outcome } from '../pull/pull.ts'
 import type { Target } from '../upstream/routing.ts'
+import type { Origin } from './origins.ts'
 import type { Handler, OnEnded, RequestRecord } from './request-record.ts'
 
 export interface ExchangeOptions {
@@ -18,6 +19,7 @@ export interface ExchangeOptions {
   readonly onEnded?: OnEnded | undefined
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  readonly origin: Origin
 }
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/
@@ -26,6 +28,7 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/
 export class Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  readonly origin: Origin
   readonly id: string
   readonly #options: ExchangeOptions
   readonly #startedAt = performance.now()
@@ -47,8 +50,9 @@ export class Exchange {
     this.#options = options
     this.request = options.request
     this.response = options.response
-    const { remoteAddress } = options.request.socket
-    this.#client = remoteAddress === undefined ? undefined : unmapped(remoteAddress)
+    const { address } = options.origin.peer
+    this.#client = address === '' ? undefined : unmapped(address)
+    this.origin = options.origin
     const given = options.request.headers['x-request-id']
     this.id = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
     this.response.setHeader('X-Request-Id', this.id)
@@ -115,9 +119,13 @@ export class Exchange {
     this.#onPulled = listener
   }
 
-  /** `bytes` of the body went to the client. */
-  served(source: ByteSource, bytes: number): void {
-    this.#firstByteAt ??= performance.now()
+  /**
+   * `bytes` of the body went to the client.
+   *
+   * @param at when the first of them did, where that was not just now; as `performance.now()` says it
+   */
+  served(source: ByteSource, bytes: number, at: number = performance.now()): void {
+    this.#firstByteAt ??= at
     this.#bytes += bytes
     const upstream = this.#target?.upstream.config.name
     if (upstream === undefined || !isPull(this.#handler)) return

@@ -159,17 +159,17 @@ export class Passthrough {
   }
 
   async #answer(
-    { response, request }: Exchange,
+    { response, request, origin }: Exchange,
     target: Target,
     route: WriteRoute,
     answer: IncomingMessage,
-    origin: URL,
+    registry: URL,
   ): Promise<void> {
     const status = answer.statusCode ?? 502
     const { allowPlainChallenge, name } = target.upstream.config
     if (status === 401) {
       answer.resume()
-      throw refused(isEncrypted(request) || allowPlainChallenge, name)
+      throw refused(origin.peer.isEncrypted || allowPlainChallenge, name)
     }
     for (const header of ANSWER_HEADERS) {
       const value = answer.headers[header]
@@ -177,7 +177,7 @@ export class Passthrough {
     }
     const { location } = answer.headers
     if (location !== undefined) {
-      response.setHeader('Location', localLocation(location, origin, target, route))
+      response.setHeader('Location', localLocation(location, registry, target, route))
     }
     response.writeHead(status)
     if (request.method === 'HEAD') response.end()
@@ -200,10 +200,6 @@ export class Passthrough {
     this.#agents.set(config, agent)
     return agent
   }
-}
-
-function isEncrypted({ socket }: IncomingMessage): boolean {
-  return 'encrypted' in socket && socket.encrypted === true
 }
 
 /** The registry's own challenge would send the caller's secret to a host of the registry's choosing. */

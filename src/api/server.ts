@@ -19,6 +19,7 @@ import { answerError } from './errors.ts'
 import { Exchange } from './exchange.ts'
 import { serveReferrers, serveTags } from './lists.ts'
 import { serveManifest } from './manifests.ts'
+import type { Origins } from './origins.ts'
 import type { Passthrough, WriteRoute } from './passthrough.ts'
 import { servePing } from './ping.ts'
 import type { Probes } from './probes.ts'
@@ -33,6 +34,7 @@ export interface Entry {
 
 export interface ApiOptions {
   readonly entry: () => Entry
+  readonly origins: Pick<Origins, 'of'>
   readonly gate: Gate
   readonly manifests: Manifests
   readonly blobs: Blobs
@@ -66,8 +68,9 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { metrics, logger, onEnded } = options
-  const exchange = new Exchange({ metrics, logger, onEnded, request, response })
+  const { metrics, logger, onEnded, origins } = options
+  const origin = origins.of(request)
+  const exchange = new Exchange({ metrics, logger, onEnded, request, response, origin })
   try {
     const route = parseRoute(request.url ?? '')
     exchange.handledBy(route.kind)
@@ -79,7 +82,7 @@ async function answer(
 
 async function serve(options: ApiOptions, exchange: Exchange, route: Route): Promise<void> {
   const { upstreams, frontDoor } = options.entry()
-  const caller = await frontDoor.enter(exchange.request)
+  const caller = await frontDoor.enter(exchange.request, exchange.origin.peer)
   if (route.kind === 'ping') {
     refuseWrites(exchange, false)
     return servePing(exchange, caller, upstreams)

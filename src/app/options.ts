@@ -32,10 +32,18 @@ export interface AppOptions {
    * milliseconds; default 30 s.
    */
   readonly patienceMs?: number
+  readonly workers?: WorkerOptions
   /** Reads what preload jobs name; absent: what they name are images. */
   readonly readSources?: ReadSources
   /** For tests of crashes: told of each step of the store; default: nothing happens there. */
   readonly failAt?: FailAt
+}
+
+export interface WorkerOptions {
+  /** What they find in their environment; absent: nothing. */
+  readonly environment?: Readonly<Record<string, string>>
+  /** Blobs, and parts of them, that are smaller are not left to workers; in bytes, default 64 KiB. */
+  readonly leastParcelBytes?: number
 }
 
 export interface ConfigSource {

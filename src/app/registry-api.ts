@@ -1,4 +1,5 @@
 import type { FrontDoor } from '../access/front-door.ts'
+import type { Origins } from '../api/origins.ts'
 import { Passthrough } from '../api/passthrough.ts'
 import type { Probes } from '../api/probes.ts'
 import type { OnEnded } from '../api/request-record.ts'
@@ -8,6 +9,7 @@ import type { Site } from './site.ts'
 
 export interface RegistryApiParts {
   readonly site: Site
+  readonly origins: Origins
   readonly frontDoor: FrontDoor
   readonly probes: Probes
   readonly logger: Logger
@@ -26,6 +28,7 @@ export interface RegistryApi {
 
 export function createRegistryApi({
   site,
+  origins,
   frontDoor,
   probes,
   logger,
@@ -41,6 +44,7 @@ export function createRegistryApi({
   })
   const handler = createApi({
     entry: () => entry,
+    origins,
     gate,
     manifests,
     blobs,

@@ -22,6 +22,7 @@ import { UsageRecorder } from '../store/usage.ts'
 import type { Clock } from '../upstream/clock.ts'
 import { type Health, openHealth } from './health.ts'
 import { createIntegrity, type Integrity } from './integrity.ts'
+import { shareOfChunks } from './memory.ts'
 import { type KeptStore, keepStore } from './upkeep.ts'
 
 const USAGE_FLUSH_MS = 5_000
@@ -90,7 +91,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
   const catalog = timed(untimed, (kind, seconds) => metrics.store.queried(kind, seconds))
   const keeper = new ClockKeeper({ clock, store: catalog, onError })
   const pins = await Pins.open({ path, catalog, blobs: files, logger, now, ...failAt })
-  const chunks = new ChunkCache({ maxBytes: config().memory.chunkCacheBytes })
+  const chunks = new ChunkCache({ maxBytes: shareOfChunks(config()).main })
   const usage = new UsageRecorder({
     catalog,
     flushIntervalMs: USAGE_FLUSH_MS,

@@ -15,3 +15,19 @@ export function proxyEnvironment(env: Environment): ProxyEnvironment {
 export function programEnvironment(env: Environment): ProgramEnvironment {
   return { path: env['PATH'], home: env['HOME'] }
 }
+
+/** What Node itself reads in it. Workers are told everything else: they need no secret. */
+const NODE_VARIABLES = [
+  'NODE_COMPILE_CACHE',
+  'NODE_ENV',
+  'NODE_OPTIONS',
+  'UV_THREADPOOL_SIZE',
+] as const
+
+export function workerEnvironment(env: Environment): Readonly<Record<string, string>> {
+  const entries = NODE_VARIABLES.flatMap((name) => {
+    const value = env[name]
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  return Object.fromEntries(entries)
+}

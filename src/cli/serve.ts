@@ -7,7 +7,7 @@ import { ConfigError, formatProblem } from '../config/problems.ts'
 import { createLogger } from '../log.ts'
 import { ExitError } from './exit.ts'
 import { readJobSources } from './job-sources.ts'
-import { programEnvironment, proxyEnvironment } from './process-environment.ts'
+import { programEnvironment, proxyEnvironment, workerEnvironment } from './process-environment.ts'
 import { Signals } from './signals.ts'
 import { storeExitError } from './store-errors.ts'
 import type { Version } from './version.ts'
@@ -49,6 +49,7 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
     version: version.larder,
     proxyEnvironment: proxyEnvironment(env),
     programs: { environment: programEnvironment(env) },
+    workers: { environment: workerEnvironment(env) },
     source: sourceOf(loaded),
     readSources: readJobSources,
   }

@@ -1,4 +1,6 @@
 /** Makes a `Config` of what was written: units gone, defaults in, paths absolute. */
+import { availableParallelism } from 'node:os'
+
 import { compileUpstream } from './compile-upstream.ts'
 import type { Config, FrontDoorConfig, PreloadJob, ServerConfig, StorageConfig } from './config.ts'
 import { builtInUpstreams, DEFAULT_VALUES } from './defaults.ts'
@@ -7,6 +9,7 @@ import type { Path } from './problems.ts'
 import type { ConfigInput, PreloadInput } from './schema.ts'
 import { addressOf, bytesOf, durationMsOf, spaceOf } from './units.ts'
 import type { UpstreamInput } from './upstream-schema.ts'
+import { MAX_WORKERS } from './values.ts'
 
 /** Makes the file's name that was written at `path` absolute. */
 export type ResolveFile = (path: Path, file: string) => string
@@ -56,7 +59,13 @@ function compileServer(server: ConfigInput['server'], resolveFile: ResolveFile):
           }
         : undefined,
     drainTimeoutMs: durationMsOf(server?.drainTimeout ?? DEFAULT_VALUES.drainTimeout),
+    workers: workersOf(server?.workers ?? DEFAULT_VALUES.workers),
   }
+}
+
+/** As many as can run at once: of a container that is what its CPU quota leaves it. */
+function workersOf(workers: number | 'auto'): number {
+  return workers === 'auto' ? Math.min(MAX_WORKERS, availableParallelism()) : workers
 }
 
 function compileAuth(

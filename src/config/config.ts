@@ -28,6 +28,8 @@ export interface ServerConfig {
   readonly adminListen: Address
   readonly tls: TlsFiles | undefined
   readonly drainTimeoutMs: number
+  /** Processes that speak with clients; 1: the one that does everything else, too. */
+  readonly workers: number
 }
 
 export interface TlsFiles {

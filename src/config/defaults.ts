@@ -18,6 +18,7 @@ export const DEFAULT_VALUES = {
   listen: '0.0.0.0:5000',
   adminListen: '127.0.0.1:9090',
   drainTimeout: '60s',
+  workers: 1,
   logLevel: 'info',
   logFormat: 'json',
   storagePath: './data',

@@ -33,6 +33,11 @@ const FIXED_KEYS: readonly FixedKey[] = [
   tlsFile('keyFile'),
   tlsFile('clientCaFile'),
   {
+    path: ['server', 'workers'],
+    show: ({ server }) => String(server.workers),
+    describe: (count) => `has ${count}`,
+  },
+  {
     path: ['log', 'format'],
     show: ({ log }) => log.format,
     describe: (format) => `writes ${format}`,

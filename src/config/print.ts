@@ -20,6 +20,7 @@ export function renderConfig(config: Config): ConfigInput {
       adminListen: formatAddress(server.adminListen),
       tls: server.tls && compact({ ...server.tls }),
       drainTimeout: formatDuration(server.drainTimeoutMs),
+      workers: server.workers,
     }),
     auth:
       auth &&

@@ -26,6 +26,9 @@ const server = z.strictObject({
   drainTimeout: v.drain
     .nullish()
     .describe('How long pulls under way may take to end; default 60s.'),
+  workers: v.workers
+    .nullish()
+    .describe('Processes that send to clients, or auto: one for each core; default 1.'),
 })
 
 const auth = z.strictObject({

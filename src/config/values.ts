@@ -66,6 +66,14 @@ export const drain = duration.refine((value) => (parseDuration(value) ?? 0) <= M
   error: 'must be at most 24h',
 })
 
+/** More than any machine's cores; a typing mistake would take all of its memory. */
+export const MAX_WORKERS = 64
+const WORKERS_EXPECTED = `expected a whole number from 1 to ${MAX_WORKERS}, or auto`
+const count = z.int(WORKERS_EXPECTED).min(1, WORKERS_EXPECTED).max(MAX_WORKERS, WORKERS_EXPECTED)
+export const workers = z.union([z.literal('auto'), count], {
+  error: ({ input }) => (input === undefined ? undefined : WORKERS_EXPECTED),
+})
+
 const NEVER_EXPECTED = `${DURATION_EXPECTED}, or never`
 export const durationOrNever = bareNumber(NEVER_EXPECTED)
   .regex(new RegExp(`^never$|${DURATION.source}`), NEVER_EXPECTED)

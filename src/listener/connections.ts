@@ -11,7 +11,7 @@ const OWN_DESCRIPTORS = 32
 const DESCRIPTORS_EACH = 2
 const LEAST_CONNECTIONS = 16
 /** What an address may always have, however many others there are. */
-const MAX_PER_ADDRESS = 512
+export const PER_ADDRESS = 512
 /** An address is held to its share only once this much of the cap is taken. */
 const SCARCE_FROM = 0.5
 /** Full until this much of the cap is taken, so that a line is not logged for each connection. */
@@ -49,16 +49,25 @@ export class Connections {
   readonly #events: ConnectionEvents | undefined
   readonly #byAddress = new Map<string, number>()
   #open = 0
+  readonly #waiting = new Set<() => void>()
   #isFull = false
 
   constructor(server: Server, limits: ConnectionLimits = {}, events?: ConnectionEvents) {
     this.limit = limits.total ?? connectionCap(descriptorLimit())
-    this.#perAddress = limits.perAddress ?? MAX_PER_ADDRESS
+    this.#perAddress = limits.perAddress ?? PER_ADDRESS
     this.#events = events
     // The kernel's queue is emptied all the same: what is dropped costs no socket and no handler.
     server.maxConnections = this.limit
     server.on('drop', () => this.#reject('total'))
     server.prependListener('connection', (socket: Socket) => this.#enter(socket))
+  }
+
+  /** Resolves when none is open. */
+  async emptied(): Promise<void> {
+    if (this.#open === 0) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#waiting.add(resolve)
+    await promise
   }
 
   #enter(socket: Socket): void {
@@ -67,8 +76,11 @@ export class Connections {
     this.#byAddress.set(address, others + 1)
     this.#count(1)
     socket.once('close', () => this.#leave(address))
-    if (others < this.#perAddress || this.#open <= this.limit * SCARCE_FROM) return
-    this.#reject('address')
+    // The kernel's queue is not where one comes from that was accepted elsewhere.
+    const isTooMany = this.#open > this.limit
+    const isGreedy = others >= this.#perAddress && this.#open > this.limit * SCARCE_FROM
+    if (!isTooMany && !isGreedy) return
+    this.#reject(isTooMany ? 'total' : 'address')
     socket.destroy()
   }
 
@@ -82,8 +94,14 @@ export class Connections {
   #count(change: 1 | -1): void {
     this.#open += change
     this.#events?.counted(this.#open)
+    if (this.#open === 0) this.#release()
     const hasRoom = this.#open < this.limit * SCARCE_FROM * ROOM_AGAIN_AT
     if (this.#isFull && hasRoom) this.#turn(false)
+  }
+
+  #release(): void {
+    for (const resolve of this.#waiting) resolve()
+    this.#waiting.clear()
   }
 
   #reject(reason: RejectReason): void {

@@ -1,5 +1,5 @@
 import { BegunReading } from './begun.ts'
-import type { ByteRange, Content } from './content.ts'
+import type { ByteRange, Content, Lent } from './content.ts'
 
 /**
  * What was announced of a stored blob was the size of a damaged file, of which nothing else was
@@ -29,6 +29,11 @@ export class HealingContent implements Content {
 
   get size(): number {
     return this.#stored.size
+  }
+
+  /** Who cannot read it asks for it here, and then it is healed. */
+  lend(range: ByteRange): Lent | undefined {
+    return this.#stored.lend?.(range)
   }
 
   async *read(range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {

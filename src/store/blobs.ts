@@ -59,6 +59,7 @@ export interface StoredFile {
 }
 
 const ALGORITHMS: readonly Algorithm[] = ['sha256', 'sha512']
+const BLOBS = 'blobs'
 const PART = '.part'
 /** `<hex>.<epoch ms>` */
 const QUARANTINED = /^([0-9a-f]+)\.(\d+)$/
@@ -93,7 +94,7 @@ export class FileBlobs implements BlobStore {
   private constructor({ path, failAt = NEVER_FAILS, now = Date.now }: FileBlobsOptions) {
     this.#failAt = failAt
     this.#now = now
-    this.#blobs = join(path, 'blobs')
+    this.#blobs = join(path, BLOBS)
     this.#ingest = join(path, 'ingest')
     this.#quarantine = join(path, 'quarantine')
   }
@@ -275,9 +276,22 @@ export class FileBlobs implements BlobStore {
   }
 
   #pathOf(digest: Digest): string {
-    const hex = encodedOf(digest)
-    return join(this.#blobs, algorithmOf(digest), hex.slice(0, 2), hex)
+    return pathIn(this.#blobs, digest)
   }
+}
+
+/**
+ * Where a content is, under its final name.
+ *
+ * @param path the data directory
+ */
+export function pathOfBlob(path: string, digest: Digest): string {
+  return pathIn(join(path, BLOBS), digest)
+}
+
+function pathIn(blobs: string, digest: Digest): string {
+  const hex = encodedOf(digest)
+  return join(blobs, algorithmOf(digest), hex.slice(0, 2), hex)
 }
 
 async function listDirectory(

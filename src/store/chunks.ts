@@ -15,8 +15,8 @@ export interface ChunkCacheOptions {
 }
 
 /** One chunk of one blob: the key in the cache, and the place where its readers meet. */
-interface Slot {
-  readonly digest: Digest
+interface Slot<Key> {
+  readonly key: Key
   readonly index: number
   loading: Promise<Buffer> | undefined
 }
@@ -24,13 +24,15 @@ interface Slot {
 /**
  * The chunks of hot blobs, least recently used out first. Buffers are shared with every reader and
  * are never written to.
+ *
+ * @template Key what tells one content from another
  */
-export class ChunkCache {
+export class ChunkCache<Key = Digest> {
   readonly maxBytes: number
   /** What readers hold besides. */
   readonly loans = new Loans()
-  readonly #slots = new Map<Digest, Map<number, Slot>>()
-  readonly #buffers: LRUCache<Slot, Buffer>
+  readonly #slots = new Map<Key, Map<number, Slot<Key>>>()
+  readonly #buffers: LRUCache<Slot<Key>, Buffer>
 
   constructor({ maxBytes }: ChunkCacheOptions) {
     this.maxBytes = maxBytes
@@ -50,14 +52,14 @@ export class ChunkCache {
   }
 
   /** The chunk if it is in memory, without a promise; counts as a use. */
-  peek(digest: Digest, index: number): Buffer | undefined {
-    const slot = this.#slots.get(digest)?.get(index)
+  peek(key: Key, index: number): Buffer | undefined {
+    const slot = this.#slots.get(key)?.get(index)
     return slot === undefined ? undefined : this.#buffers.get(slot)
   }
 
   /** The chunk, loaded once however many ask for it. A failed load fails all of them, and is forgotten. */
-  get(digest: Digest, index: number, load: () => Promise<Buffer>): Promise<Buffer> {
-    const slot = this.#slotOf(digest, index)
+  get(key: Key, index: number, load: () => Promise<Buffer>): Promise<Buffer> {
+    const slot = this.#slotOf(key, index)
     const buffer = this.#buffers.get(slot)
     if (buffer !== undefined) return Promise.resolve(buffer)
     if (slot.loading !== undefined) return slot.loading
@@ -66,19 +68,19 @@ export class ChunkCache {
   }
 
   /** Keeps a chunk that the caller has and will not write to again. */
-  put(digest: Digest, index: number, buffer: Buffer): void {
-    this.#keep(this.#slotOf(digest, index), buffer)
+  put(key: Key, index: number, buffer: Buffer): void {
+    this.#keep(this.#slotOf(key, index), buffer)
   }
 
   /** Forgets a blob: it was deleted, or its bytes are damaged. A load under way is not kept. */
-  drop(digest: Digest): void {
-    const slots = this.#slots.get(digest)
+  drop(key: Key): void {
+    const slots = this.#slots.get(key)
     if (slots === undefined) return
-    this.#slots.delete(digest)
+    this.#slots.delete(key)
     for (const slot of slots.values()) this.#buffers.delete(slot)
   }
 
-  async #load(slot: Slot, load: () => Promise<Buffer>): Promise<Buffer> {
+  async #load(slot: Slot<Key>, load: () => Promise<Buffer>): Promise<Buffer> {
     const loaded = this.loans.reserve(CHUNK_BYTES)
     try {
       const buffer = await load()
@@ -94,7 +96,7 @@ export class ChunkCache {
     }
   }
 
-  #keep(slot: Slot, buffer: Buffer): void {
+  #keep(slot: Slot<Key>, buffer: Buffer): void {
     // A small view would keep the whole of the memory behind it.
     const isSmallView = buffer.byteLength * 2 < buffer.buffer.byteLength
     const kept = isSmallView ? copyOf(buffer) : buffer
@@ -103,29 +105,29 @@ export class ChunkCache {
     else this.#forget(slot) // larger than the whole cache
   }
 
-  #slotOf(digest: Digest, index: number): Slot {
-    let slots = this.#slots.get(digest)
+  #slotOf(key: Key, index: number): Slot<Key> {
+    let slots = this.#slots.get(key)
     if (slots === undefined) {
       slots = new Map()
-      this.#slots.set(digest, slots)
+      this.#slots.set(key, slots)
     }
     let slot = slots.get(index)
     if (slot === undefined) {
-      slot = { digest, index, loading: undefined }
+      slot = { key, index, loading: undefined }
       slots.set(index, slot)
     }
     return slot
   }
 
-  #isCurrent(slot: Slot): boolean {
-    return this.#slots.get(slot.digest)?.get(slot.index) === slot
+  #isCurrent(slot: Slot<Key>): boolean {
+    return this.#slots.get(slot.key)?.get(slot.index) === slot
   }
 
-  #forget(slot: Slot): void {
+  #forget(slot: Slot<Key>): void {
     if (slot.loading !== undefined || !this.#isCurrent(slot)) return
-    const slots = this.#slots.get(slot.digest)
+    const slots = this.#slots.get(slot.key)
     slots?.delete(slot.index)
-    if (slots?.size === 0) this.#slots.delete(slot.digest)
+    if (slots?.size === 0) this.#slots.delete(slot.key)
   }
 }
 

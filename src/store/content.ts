@@ -7,8 +7,11 @@ export interface StoredContentOptions {
   /** What `stat` said. It is announced to the client, so a file of another length is an error. */
   readonly size: number
   readonly blobs: Pick<BlobStore, 'open'>
-  readonly cache: ChunkCache
+  readonly cache: Chunks
 }
+
+/** What of the cache the reader of a blob needs. */
+export type Chunks = Pick<ChunkCache, 'maxBytes' | 'loans' | 'peek' | 'get'>
 
 /** Bytes of a blob, both ends included. */
 interface Range {
@@ -30,7 +33,7 @@ export class StoredContent {
   readonly size: number
   readonly #digest: Digest
   readonly #blobs: Pick<BlobStore, 'open'>
-  readonly #cache: ChunkCache
+  readonly #cache: Chunks
   readonly #isCacheable: boolean
 
   constructor({ digest, size, blobs, cache }: StoredContentOptions) {

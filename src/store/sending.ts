@@ -8,7 +8,7 @@ export class Sending {
   /** How many they are. */
   readers = 0
   #check: SharedCheck | undefined
-  #isCondemned = false
+  readonly #condemned = new AbortController()
 
   constructor(digest: Digest) {
     this.digest = digest
@@ -16,16 +16,21 @@ export class Sending {
 
   /** Its bytes are known to be damaged: nobody is sent any more of them. */
   get isCondemned(): boolean {
-    return this.#isCondemned
+    return this.#condemned.signal.aborted
+  }
+
+  /** For those who do not ask before each chunk. */
+  get condemned(): AbortSignal {
+    return this.#condemned.signal
   }
 
   condemn(): void {
-    this.#isCondemned = true
+    this.#condemned.abort()
   }
 
   /** @throws {ContentMismatchError} once it is condemned */
   throwIfCondemned(): void {
-    if (!this.#isCondemned) return
+    if (!this.isCondemned) return
     throw new ContentMismatchError('digest', this.digest, 'other bytes on disk')
   }
 

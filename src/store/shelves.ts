@@ -26,6 +26,15 @@ interface Range {
   readonly end: number
 }
 
+/** What another process reads. Until it is given back it is in use. */
+interface LentContent {
+  readonly digest: Digest
+  readonly size: number
+  readonly condemned: AbortSignal
+  failed(error: unknown): Promise<void>
+  giveBack(): void
+}
+
 /** Between the opening and the first read an answer gets its headers. It may also never be read. */
 const OPENING_MS = 10_000
 
@@ -92,8 +101,30 @@ class LeasedContent {
     return this.#content.size
   }
 
+  /** `undefined`: it is to be hashed on the way. */
+  lend(range: Range): LentContent | undefined {
+    const { digest, leases, sendings } = this.#options
+    if (this.#isToBeChecked(range)) return undefined
+    const release = leases.hold(digest)
+    this.#endOpening()
+    const sending = sendings.enter(digest)
+    let isLent = true
+    return {
+      digest,
+      size: this.size,
+      condemned: sending.condemned,
+      failed: (error) => this.#reportDamage(error, sending),
+      giveBack() {
+        if (!isLent) return
+        isLent = false
+        sendings.leave(sending)
+        release()
+      },
+    }
+  }
+
   async *read(range: Range, signal?: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
-    const { digest, verifiedAt, leases, sendings, recorder } = this.#options
+    const { digest, leases, sendings } = this.#options
     const release = leases.hold(digest)
     this.#endOpening()
     const sending = sendings.enter(digest)
@@ -103,9 +134,8 @@ class LeasedContent {
         sending.throwIfCondemned()
       },
     }
-    const isWhole = range.start === 0 && range.end === this.size - 1
     try {
-      if (isWhole && recorder.isDue(digest, verifiedAt)) yield* this.#checked(range, sending, stop)
+      if (this.#isToBeChecked(range)) yield* this.#checked(range, sending, stop)
       else yield* this.#content.read(range, stop)
     } catch (error) {
       await this.#reportDamage(error, sending)
@@ -114,6 +144,13 @@ class LeasedContent {
       sendings.leave(sending)
       release()
     }
+  }
+
+  /** What is read in part cannot be hashed. */
+  #isToBeChecked(range: Range): boolean {
+    const { digest, verifiedAt, recorder } = this.#options
+    const isWhole = range.start === 0 && range.end === this.size - 1
+    return isWhole && recorder.isDue(digest, verifiedAt)
   }
 
   async *#checked(

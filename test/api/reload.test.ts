@@ -282,6 +282,8 @@ test('bytes and tags that are cached stay so, whatever of their upstream changes
   const paths = ['manifests/v1', `manifests/${image.manifest.digest}`, `blobs/${layer.digest}`]
   for (const path of paths)
     assert.equal((await app.get(`/v2/reg.test/team/app/${path}`)).status, 200)
+  // A client has its last byte before the disk has it.
+  await app.until('larder_store_blobs', 2)
   registry.forget()
   const changes = { limits: { connections: 2 }, credentials: [account('a', 'b')] }
   await reloaded(app, { upstreams: [{ ...upstream, ...changes }] })

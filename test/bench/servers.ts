@@ -44,13 +44,14 @@ async function startRegistry(name: string, place: Place, extra: object): Promise
   return Server.start({ name, file: REGISTRY, args, port, logPath, readyPath: '/v2/' })
 }
 
-export async function startLarder(place: Place, upstream: Server): Promise<Server> {
+/** @param workers processes that send to clients */
+export async function startLarder(place: Place, upstream: Server, workers = 1): Promise<Server> {
   const [port, adminPort] = [await freePort(), await freePort()]
   const folder = await makeFolder(place, 'larder')
   const file = join(folder, 'larder.yaml')
   const config = {
     version: 1,
-    server: { listen: `127.0.0.1:${port}`, adminListen: `127.0.0.1:${adminPort}` },
+    server: { listen: `127.0.0.1:${port}`, adminListen: `127.0.0.1:${adminPort}`, workers },
     log: { level: place.accessLog ? 'info' : 'warn' },
     storage: { path: join(folder, 'data') },
     upstreams: [

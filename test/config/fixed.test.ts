@@ -36,6 +36,7 @@ test('each key that takes a restart is refused at its place', async () => {
     certFile: crt2
     keyFile: key2
     clientCaFile: ca
+  workers: 2
 log: { level: debug, format: text }
 storage: { path: elsewhere }
 memory: { chunkCache: 1GiB }
@@ -48,9 +49,10 @@ memory: { chunkCache: 1GiB }
     `larder.yaml:5:15: server.tls.certFile: ${running} reads /cwd/crt`,
     `larder.yaml:6:14: server.tls.keyFile: ${running} reads /cwd/key`,
     `larder.yaml:7:19: server.tls.clientCaFile: ${running} has none`,
-    `larder.yaml:8:30: log.format: ${running} writes json`,
-    `larder.yaml:9:18: storage.path: ${running} keeps its data in /cwd/data`,
-    `larder.yaml:10:23: memory.chunkCache: ${running} has 256MiB`,
+    `larder.yaml:8:12: server.workers: ${running} has 1`,
+    `larder.yaml:9:30: log.format: ${running} writes json`,
+    `larder.yaml:10:18: storage.path: ${running} keeps its data in /cwd/data`,
+    `larder.yaml:11:23: memory.chunkCache: ${running} has 256MiB`,
   ])
 })
 

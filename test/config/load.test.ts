@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
@@ -269,6 +270,20 @@ test('never is no period', async () => {
   const { config } = await loadText('storage: { unusedFor: 30d, scrub: { every: never } }')
   assert.equal(config.storage.unusedForMs, 30 * 86_400_000)
   assert.deepEqual(config.storage.scrub, { everyMs: undefined, bytesPerSecond: 32 * 1024 ** 2 })
+})
+
+test('workers are a number, or as many as can run at once', async () => {
+  const workersOf = async (text: string, env = {}) =>
+    (await loadText(text, env)).config.server.workers
+  assert.equal(await workersOf(''), 1)
+  assert.equal(await workersOf('server: { workers: 4 }'), 4)
+  assert.equal(await workersOf('server: { workers: auto }'), Math.min(64, availableParallelism()))
+  assert.equal(await workersOf('', { LARDER__SERVER__WORKERS: '3' }), 3)
+  for (const wrong of ['0', '65', '1.5', 'all', '"2"']) {
+    assert.deepEqual(await problemsOf(`server: { workers: ${wrong} }`), [
+      'larder.yaml:1:20: server.workers: expected a whole number from 1 to 64, or auto',
+    ])
+  }
 })
 
 test('every problem is listed in the order of the file, with its place', async () => {

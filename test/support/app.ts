@@ -16,6 +16,7 @@ import { createLogger } from '../../src/log.ts'
 import type { FailAt } from '../../src/store/failpoints.ts'
 import type { Clock } from '../../src/upstream/clock.ts'
 import { type ClientRequest, type ClientResponse, send } from './http-client.ts'
+import { compileCache, WORKERS } from './larder.ts'
 import { type Sample, samplesOf, sumOf } from './samples.ts'
 import { makeTempDir } from './temp-dir.ts'
 
@@ -32,6 +33,10 @@ export interface TestAppOptions {
   readonly chunkCacheBytes?: number
   readonly tls?: TlsFiles
   readonly tlsLookMs?: number
+  /** Default: what the tests are run with, else 1. */
+  readonly workers?: number
+  /** What workers find in their environment. */
+  readonly workerEnvironment?: Readonly<Record<string, string>>
   readonly clock?: Clock
   /** Default 0: tests of registries that stay away need not wait for them. */
   readonly patienceMs?: number
@@ -117,7 +122,11 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
   const start = (wanted: TestAppOptions): Promise<App> => {
     const config = configOf(wanted, dataDir)
     const { clock, patienceMs = 0, tlsLookMs, failAt } = wanted
+    // Test images are small; what is left to workers is to be tested.
+    const environment = { ...compileCache(), ...wanted.workerEnvironment }
+    const workers = { environment, leastParcelBytes: 1 }
     const times = {
+      workers,
       patienceMs,
       ...(clock === undefined ? {} : { clock }),
       ...(tlsLookMs === undefined ? {} : { tlsLookMs }),
@@ -207,7 +216,13 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
 function configOf(options: TestAppOptions, dataDir: string): Config {
   const anyPort = { host: '127.0.0.1', port: 0 }
   return {
-    server: { listen: anyPort, adminListen: anyPort, tls: options.tls, drainTimeoutMs: 50 },
+    server: {
+      listen: anyPort,
+      adminListen: anyPort,
+      tls: options.tls,
+      drainTimeoutMs: 50,
+      workers: options.workers ?? WORKERS,
+    },
     auth: options.auth,
     admin: { tokenFile: undefined },
     log: { level: 'debug', format: 'json' },

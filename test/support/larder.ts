@@ -58,12 +58,14 @@ export interface RunningLarder extends AsyncDisposable {
 }
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+/** `npm run test:workers` runs tests that know nothing of it. */
+export const WORKERS = Number(process.env['LARDER_TEST_WORKERS'] ?? 1)
 const START_TIMEOUT_MS = 20_000
 const STOP_TIMEOUT_MS = 20_000
 const LOG_TIMEOUT_MS = 20_000
 
 /** What the tests were started with counts for their children too: each would compile all of it. */
-function compileCache(): Record<string, string> {
+export function compileCache(): Record<string, string> {
   const folder = process.env['NODE_COMPILE_CACHE']
   return folder === undefined ? {} : { NODE_COMPILE_CACHE: resolve(folder) }
 }
@@ -129,7 +131,7 @@ function configOf(options: LarderOptions, dataDir: string): Record<string, unkno
   const { server, storage, log, ...rest } = keys
   return {
     version: 1,
-    server: { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', ...server },
+    server: { listen: '127.0.0.1:0', adminListen: '127.0.0.1:0', workers: WORKERS, ...server },
     storage: { path: dataDir, ...storage },
     log: { level: 'debug', format: 'json', ...log },
     ...rest,
