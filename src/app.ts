@@ -124,9 +124,11 @@ async function serve(site: Site, options: AppOptions): Promise<App> {
     async close() {
       draining = true
       reloading.close()
+      // The port is closed at once: whoever knows that it stops may rely on it.
+      const drained = registry.close(current().server.drainTimeoutMs)
       await schedule.close()
       await runs.close()
-      await registry.close(current().server.drainTimeoutMs)
+      await drained
       await admin.close(0)
       api.close()
       await site.close()
