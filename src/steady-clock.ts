@@ -15,8 +15,20 @@ const REGAIN = MAX_LEAP_MS / HOUR_MS
 export interface SteadyClockOptions {
   /** Its `now` is the wall clock, which anybody may set; its `elapsed` never jumps. */
   readonly system: Clock
-  /** Where the time line was when it was last written down; `undefined`: it begins. */
-  readonly last: number | undefined
+  /** As it was last written down; `undefined`: it begins. */
+  readonly last: ClockMark | undefined
+}
+
+/** What goes on over a restart, in milliseconds: to begin anew is no reason to leap again. */
+export interface ClockMark {
+  /** Where the line was, since the epoch. */
+  readonly at: number
+  /** The wall clock at that moment. */
+  readonly wall: number
+  /** How far the wall clock was believed to be ahead of the line; negative: behind. */
+  readonly ahead: number
+  /** How far the line might still leap at once. */
+  readonly leave: number
 }
 
 /**
@@ -49,12 +61,12 @@ export class SteadyClock implements Clock {
     this.#system = system
     this.#elapsed = system.elapsed()
     const wall = system.now()
-    this.#at = last === undefined ? wall : Math.min(Math.max(wall, last), last + MAX_LEAP_MS)
+    const { at, ahead, leave, ...known } = last ?? { at: wall, wall, ahead: 0, leave: MAX_LEAP_MS }
+    this.#at = at
     this.#offset = wall - this.#elapsed
-    // What the start has taken is taken.
-    const taken = this.#at - (last ?? this.#at)
-    this.#ahead = Math.min(wall - this.#at, MAX_AHEAD_MS - taken)
-    this.#leave = MAX_LEAP_MS - taken
+    // The wall clock alone knows how long the machine was off.
+    this.#ahead = Math.min(ahead + wall - known.wall, MAX_AHEAD_MS)
+    this.#leave = leave
   }
 
   /** Whole milliseconds of the time line. */
@@ -76,15 +88,22 @@ export class SteadyClock implements Clock {
   elapsed(): number {
     return this.#system.elapsed()
   }
+
+  /** As of now, to be written down. */
+  mark(): ClockMark {
+    const at = this.now()
+    const wall = Math.round(this.#offset + this.#elapsed)
+    return { at, wall, ahead: Math.floor(this.#ahead), leave: Math.floor(this.#leave) }
+  }
 }
 
 /** Where the time line is written down. */
 export interface ClockStore {
-  putClock(at: number): void
+  putClock(mark: ClockMark): void
 }
 
 export interface ClockKeeperOptions {
-  readonly clock: Clock
+  readonly clock: Pick<SteadyClock, 'mark'>
   readonly store: ClockStore
   /** Told when it could not be written; it is tried again at the next interval. */
   readonly onError: (error: unknown) => void
@@ -113,7 +132,7 @@ export class ClockKeeper {
   #write(): void {
     const { clock, store, onError } = this.#options
     try {
-      store.putClock(clock.now())
+      store.putClock(clock.mark())
     } catch (error) {
       onError(error)
     }

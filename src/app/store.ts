@@ -7,7 +7,7 @@ import type { StoreReadings } from '../metrics/store.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
-import { ClockKeeper, SteadyClock } from '../steady-clock.ts'
+import { ClockKeeper, type ClockMark, SteadyClock } from '../steady-clock.ts'
 import { FileBlobs } from '../store/blobs.ts'
 import type { SqliteCatalog } from '../store/catalog.ts'
 import { ChunkCache } from '../store/chunks.ts'
@@ -76,7 +76,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
   let clock = new SteadyClock({ system: parts.clock, last: undefined })
   const now = () => clock.now()
   const elapsed = () => clock.elapsed()
-  const beginTime = (last: number | undefined) => {
+  const beginTime = (last: ClockMark | undefined) => {
     clock = new SteadyClock({ system: parts.clock, last })
     return now
   }
@@ -131,7 +131,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
   })
   const common = { files, catalog, chunks, pins, leases: kept.leases, ready, clock, ...failAt }
   const integrity = createIntegrity({ ...common, config, metrics, logger, storeFailed })
-  const writeToDatabase = () => catalog.putClock(clock.now())
+  const writeToDatabase = () => catalog.putClock(clock.mark())
   health.begin({ admission: kept.admission, quota: kept.quota, writeToDatabase })
   const endPinTimers = lookAfterPins(pins, kept, onError)
   return {

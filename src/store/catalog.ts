@@ -4,7 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import type { Child } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { BlobRows, type CheckKey, type StoredBlob } from './catalog/blobs.ts'
-import { ClockRow } from './catalog/clock.ts'
+import { type ClockRecord, ClockRow } from './catalog/clock.ts'
 import { ImageRows } from './catalog/images.ts'
 import { type ListKind, ListRows } from './catalog/lists.ts'
 import { ManifestRows } from './catalog/manifests.ts'
@@ -316,14 +316,14 @@ export class SqliteCatalog implements Catalog {
     return this.#members.placesOf(digest, MAX_SOURCES)
   }
 
-  /** Where Larder's own time line last was, epoch milliseconds; `undefined`: it has none yet. */
-  getClock(): number | undefined {
+  /** Where Larder's own time line last was; `undefined`: it has none yet. */
+  getClock(): ClockRecord | undefined {
     return this.#clock.get()
   }
 
   /** Never goes back: an earlier time is not written. */
-  putClock(at: number): void {
-    this.#clock.put(at)
+  putClock(record: ClockRecord): void {
+    this.#clock.put(record)
   }
 
   /** In one transaction; those before the minute `from` are forgotten. */

@@ -198,4 +198,12 @@ export const MIGRATIONS: readonly string[] = [
   alter table members add column pulls integer not null default 0;
   alter table members add column pulled_at integer;
   `,
+  `
+  -- What the wall clock said then, how far it was believed to be ahead of the line, and how far the
+  -- line might still leap, all in milliseconds: a restart is no reason to leap again.
+  alter table clock add column wall integer not null default 0;
+  alter table clock add column ahead integer not null default 0;
+  alter table clock add column leave integer not null default 86400000;
+  update clock set wall = at;
+  `,
 ]

@@ -2,6 +2,7 @@ import { existsSync, lstatSync, renameSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Logger } from '../log.ts'
+import type { ClockRecord } from './catalog/clock.ts'
 import { SqliteCatalog } from './catalog.ts'
 import { openDatabase } from './database.ts'
 import { codeOf, DamagedDatabaseError, DataDirectoryError } from './errors.ts'
@@ -20,7 +21,7 @@ export interface OpenCatalogOptions {
    * Begins the time line that everything stored is dated by, where it was when it was last written
    * down; default: the wall clock.
    */
-  readonly beginTime?: (last: number | undefined) => () => number
+  readonly beginTime?: (last: ClockRecord | undefined) => () => number
   readonly failAt?: FailAt
   /** Throws while the disk refuses writes; default: it never does. */
   readonly assertWritable?: () => void

@@ -1,24 +1,38 @@
 import type { Database, Statement } from 'better-sqlite3'
 
-/** The one row of `clock`: where Larder's own time line was when it was last written down. */
+/** Larder's own time line when it was written down, in milliseconds. */
+export interface ClockRecord {
+  /** Since the epoch, as all on the line. */
+  readonly at: number
+  /** The wall clock at that moment. */
+  readonly wall: number
+  /** How far the wall clock was believed to be ahead of the line; negative: behind. */
+  readonly ahead: number
+  /** How far the line might still leap at once. */
+  readonly leave: number
+}
+
+/** The one row of `clock`. */
 export class ClockRow {
-  readonly #select: Statement<[], number>
-  readonly #upsert: Statement<[{ readonly at: number }]>
+  readonly #select: Statement<[], ClockRecord>
+  readonly #upsert: Statement<[ClockRecord]>
 
   constructor(database: Database) {
-    this.#select = database.prepare<[], number>('select at from clock where id = 1').pluck()
+    this.#select = database.prepare('select at, wall, ahead, leave from clock where id = 1')
     this.#upsert = database.prepare(
-      `insert into clock (id, at) values (1, :at)
-       on conflict do update set at = excluded.at where excluded.at > clock.at`,
+      `insert into clock (id, at, wall, ahead, leave) values (1, :at, :wall, :ahead, :leave)
+       on conflict do update set at = excluded.at, wall = excluded.wall, ahead = excluded.ahead,
+         leave = excluded.leave
+       where excluded.at >= clock.at`,
     )
   }
 
-  get(): number | undefined {
+  get(): ClockRecord | undefined {
     return this.#select.get()
   }
 
   /** Only ever forwards. */
-  put(at: number): void {
-    this.#upsert.run({ at })
+  put(record: ClockRecord): void {
+    this.#upsert.run(record)
   }
 }
