@@ -138,6 +138,43 @@ test('every table is strict', async () => {
   database.close()
 })
 
+for (let version = 1; version < MIGRATIONS.length; version++) {
+  test(`a database of schema ${version} is brought up to date with all that is in it`, async () => {
+    await using dir = await makeTempDir()
+    const path = join(dir.path, 'larder.db')
+    const old = new Database(path)
+    for (const step of MIGRATIONS.slice(0, version)) old.exec(step)
+    old.pragma(`user_version = ${version}`)
+    old.exec(`
+      insert into upstreams values (1, '${PLACE.upstream}');
+      insert into repositories values (1, 1, '${PLACE.repository}', null);
+      insert into manifests values ('${A}', '${MANIFEST.mediaType}', 1, null, null, '{}');
+      insert into manifest_children values ('${A}', '${B}', 'blob', 5);
+      insert into members (repository_id, digest, kind, size) values (1, '${A}', 'manifest', 1);
+      insert into tags (repository_id, tag, digest, checked_at) values (1, '${TAG}', '${A}', 7);
+      insert into blobs values ('${A}', 1, 10, 11, null), ('${B}', 5, 12, 13, 14);
+    `)
+    const line = 1_800_000_000_000
+    const hasClock = old.pragma("table_list('clock')", { simple: true }) !== undefined
+    if (hasClock) old.prepare('insert into clock (id, at) values (1, ?)').run(line)
+    old.close()
+    const { database, isNew } = openDatabase(path)
+    assert.equal(isNew, false)
+    assert.equal(database.pragma('user_version', { simple: true }), MIGRATIONS.length)
+    const catalog = new SqliteCatalog(database)
+    assert.deepEqual(await catalog.totals(), { blobs: 2, blobBytes: 6, manifests: 1, tags: 1 })
+    assert.deepEqual(await catalog.getBlob(B), { size: 5, verifiedAt: 14 })
+    assert.equal((await catalog.getTag(PLACE, TAG))?.digest, A)
+    assert.equal((await catalog.findManifest(A))?.mediaType, MANIFEST.mediaType)
+    assert.deepEqual(
+      catalog.retention.listedBy(A).map(({ digest }) => digest),
+      [B],
+    )
+    assert.equal(catalog.getClock()?.at, hasClock ? line : undefined)
+    await catalog.close()
+  })
+}
+
 test('a database of a later release is refused in a sentence, and left as it is', async () => {
   await using dir = await makeTempDir()
   const path = join(dir.path, 'larder.db')
