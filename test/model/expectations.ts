@@ -27,7 +27,7 @@ export interface PinModel {
   readonly proven: ReadonlySet<Digest>
 }
 
-/** How far the line of time may be pulled ahead by one jump of the wall clock, or one start. */
+/** How far the line of time may be pulled ahead by one jump of the wall clock. */
 const MAX_LEAP_MS = 30 * DAY
 /** Stored bytes are hashed when they are sent if their last check is older. */
 const CHECKED_MS = 7 * DAY
@@ -54,6 +54,8 @@ export class Expectations {
   #leapMs = 0
   #wasSetAhead = false
   #isTimeLost = false
+  /** Any clock, since the last start. */
+  #wasMoved = false
   #policy: number
   #untagged = new Set<string>()
   /** The store may refuse. */
@@ -214,7 +216,7 @@ export class Expectations {
   mayBeWrong(digest: Digest): boolean {
     const hurt = this.#hurt.get(digest)
     if (hurt?.how !== 'flip' || this.universe.manifests.has(digest)) return false
-    return this.now - hurt.at <= CHECKED_MS + SLACK_MS
+    return this.#isTimeLost || this.now - hurt.at <= CHECKED_MS + SLACK_MS
   }
 
   /**
@@ -298,10 +300,12 @@ export class Expectations {
   // Time
 
   passed(): void {
+    this.#wasMoved = true
     if (this.isBehind) this.#served.clear()
   }
 
   clockSet(byMs: number): void {
+    this.#wasMoved = true
     this.#wasSetAhead ||= byMs > 0
     if (byMs > 0) this.#leapMs += Math.min(byMs, MAX_LEAP_MS)
     if (byMs < 0) this.#wasSetBack = true
@@ -322,7 +326,8 @@ export class Expectations {
 
   restarted(isDatabaseLost: boolean): void {
     this.#lacked.clear()
-    if (this.#wasSetAhead) this.#leapMs += MAX_LEAP_MS
+    this.#wasMoved = false
+    if (isDatabaseLost && this.#wasSetAhead) this.#leapMs += MAX_LEAP_MS
     if (isDatabaseLost) this.#isTimeLost ||= this.#wasSetBack
     if (isDatabaseLost || this.mayRefuse) this.#keepOnlyPinned(isDatabaseLost)
     if (this.mayRefuse) for (const pin of this.#pins) if (pin.follow) pin.digest = undefined
@@ -331,6 +336,12 @@ export class Expectations {
       for (const one of this.#hurt.values()) one.at = Number.NEGATIVE_INFINITY
     }
     this.mayRefuse = false
+  }
+
+  /** No row is lost, but where the line of time was: it is written down once a minute, and no story waits. */
+  killed(): void {
+    this.#isTimeLost ||= this.#wasMoved
+    this.restarted(false)
   }
 
   /** After something that may have taken rows: what a pin keeps is still known to belong. */

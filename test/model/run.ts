@@ -106,6 +106,8 @@ class Run {
         return this.#damagePart(step.file, step.byte)
       case 'restart':
         return this.#restart(step.database)
+      case 'kill':
+        return this.#kill()
       case 'refuse':
         expected.mayRefuse = true
         expected.wasRefused = true
@@ -382,6 +384,14 @@ class Run {
       if (database === 'garbled') await writeFile(file, Buffer.alloc(size, 'x'))
       if (database === 'cut') await truncate(file, Math.floor(size / 2))
     })
+    await this.#checkPins(acknowledged)
+  }
+
+  async #kill(): Promise<void> {
+    const expected = this.#expected
+    const acknowledged = expected.pins.filter((pin) => expected.isInForce(pin))
+    expected.killed()
+    await this.#site.kill()
     await this.#checkPins(acknowledged)
   }
 

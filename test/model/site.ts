@@ -164,6 +164,20 @@ export class Site implements AsyncDisposable {
       this.#refusal.left = undefined
       await whileStopped()
     })
+    await this.#ready()
+  }
+
+  async kill(): Promise<void> {
+    this.#agent.destroy()
+    this.#agent = new Agent({ keepAlive: true })
+    const killed = this.app.kill()
+    // It was the dead one's.
+    this.#refusal.left = undefined
+    await killed
+    await this.#ready()
+  }
+
+  async #ready(): Promise<void> {
     // It waits until it is known what is here.
     const { status } = await this.change('POST', '/gc', { dryRun: true })
     assert.equal(status, 200)

@@ -75,6 +75,7 @@ export type Event =
     }
   | { readonly do: 'damagePart'; readonly file: number; readonly byte: number }
   | { readonly do: 'restart'; readonly database: 'kept' | 'deleted' | 'garbled' | 'cut' }
+  | { readonly do: 'kill' }
   | { readonly do: 'refuse'; readonly after: number }
   | { readonly do: 'pass'; readonly time: number }
   | { readonly do: 'setClock'; readonly to: number }
@@ -159,6 +160,7 @@ const event: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: step('damagePart', { file: fc.nat(5), byte }) },
   { weight: 2, arbitrary: step('restart', { database }) },
+  { weight: 2, arbitrary: fc.constant({ do: 'kill' } as const) },
   { weight: 1, arbitrary: step('refuse', { after: fc.nat(20) }) },
   { weight: 4, arbitrary: step('pass', { time: fc.nat(3) }) },
   { weight: 2, arbitrary: step('setClock', { to: fc.nat(4) }) },

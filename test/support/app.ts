@@ -1,3 +1,4 @@
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { type App, startApp } from '../../src/app.ts'
@@ -16,6 +17,7 @@ import { createLogger } from '../../src/log.ts'
 import type { FailAt } from '../../src/store/failpoints.ts'
 import type { Clock } from '../../src/upstream/clock.ts'
 import { type ClientRequest, type ClientResponse, send } from './http-client.ts'
+import { copyAsKilled } from './kill.ts'
 import { compileCache, WORKERS } from './larder.ts'
 import { type Sample, samplesOf, sumOf } from './samples.ts'
 import { makeTempDir } from './temp-dir.ts'
@@ -76,6 +78,8 @@ export interface TestApp extends AsyncDisposable {
    * @param whileStopped what is done to the data directory in between
    */
   restart(changes?: Partial<TestAppOptions>, whileStopped?: () => Promise<void>): Promise<void>
+  /** Starts on what kill -9 would leave at this moment: whatever is not on disk yet is lost. */
+  kill(): Promise<void>
   close(): Promise<void>
 }
 
@@ -206,6 +210,15 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
       current = { ...current, ...changes }
       await app.close()
       await whileStopped?.()
+      app = await start(current)
+    },
+    async kill() {
+      const left = join(dir.path, 'left')
+      copyAsKilled(dataDir, left)
+      // What it still does is done to a directory that nobody looks at again.
+      await app.close()
+      await rm(dataDir, { recursive: true })
+      await rename(left, dataDir)
       app = await start(current)
     },
     close,
