@@ -12,6 +12,7 @@
 export const PAGES = [
   { path: '', title: 'Overview', key: 'o', load: () => import('./pages/overview.js') },
   { path: 'images', title: 'Images', key: 'i', load: () => import('./pages/images.js') },
+  { path: 'upstreams', title: 'Upstreams', key: 'u', load: () => import('./pages/upstreams.js') },
   { path: 'preload', title: 'Preload', key: 'p', load: () => import('./pages/preload.js') },
   { path: 'storage', title: 'Storage', key: 's', load: () => import('./pages/storage.js') },
   { path: 'activity', title: 'Activity', key: 'a', load: () => import('./pages/activity.js') },

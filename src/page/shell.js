@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useState } from 'preact/hooks'
 
 import { Api } from './api.js'
+import { Authority } from './authority.js'
 import { html } from './html.js'
 import { Keyboard } from './keyboard.js'
 import { PAGES } from './pages.js'
@@ -100,6 +101,7 @@ function Side({ current }) {
     </nav>
     <div class="side-foot">
       <${Pulse} />
+      <${Authority} />
       <div class="row"><${ThemeSwitch} /></div>
     </div>
   </header>`

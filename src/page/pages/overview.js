@@ -1,4 +1,5 @@
 import { bytes, count, duration, percent, plural } from '../format.js'
+import { useHistory } from '../history.js'
 import { html } from '../html.js'
 import { useLoad } from '../load.js'
 import { Meter } from '../parts/bar.js'
@@ -9,25 +10,28 @@ import { Loaded } from '../parts/status.js'
 import { useOverview } from '../pulse.js'
 import { Concerns } from './overview/concerns.js'
 import { FirstPull } from './overview/first-pull.js'
+import { UpstreamStrip } from './overview/upstream-strip.js'
 
 /**
  * @typedef {import('../../admin/shapes.ts').OverviewAnswer} Overview
  * @typedef {import('../../admin/shapes.ts').HistoryAnswer} History
  */
 
-const HISTORY_MS = 60_000
+const UPSTREAMS_MS = 15_000
 
 /** Whether it works, what it saves, and what is about to go wrong. */
 export function View() {
   const overview = useOverview()
+  const upstreams = useLoad('/upstreams', UPSTREAMS_MS)
   const lead =
     overview.data === undefined ? undefined : html`Up for ${duration(overview.data.uptimeSeconds)}`
   return html`<${Page} title="Overview" lead=${lead}>
     <${Loaded} of=${overview}>
       ${(/** @type {Overview} */ data) => html`
-        <${Concerns} overview=${data} />
+        <${Concerns} overview=${data} upstreams=${upstreams.data?.upstreams} />
         <${Summary} overview=${data} />
-        ${isUnused(data) ? html`<${FirstPull} />` : html`<${Day} overview=${data} />`}
+        ${isUnused(data) ? html`<${FirstPull} />` : html`<${Day} />`}
+        <${UpstreamStrip} of=${upstreams} />
       `}
     <//>
   <//>`
@@ -74,20 +78,9 @@ function Summary({ overview }) {
   <//>`
 }
 
-/** Hours and minutes: what is drawn, and of what each of its steps is. */
-const PERIODS = /** @type {const} */ ([
-  [1, 1],
-  [3, 2],
-  [6, 4],
-  [12, 5],
-  [24, 10],
-])
-
-/** The last day, or as much of it as there is. @param {{ overview: Overview }} props */
-function Day({ overview: { now, last24Hours } }) {
-  const hoursKnown = (now - last24Hours.since) / 3_600_000
-  const [hours, minutes] = PERIODS.find(([hours]) => hours >= hoursKnown) ?? [24, 10]
-  const history = useLoad(`/overview/history?over=${hours}h&step=${minutes}m`, HISTORY_MS)
+/** The last day. */
+function Day() {
+  const { hours, history } = useHistory()
   return html`<${Loaded} of=${history} rows=${6}>
     ${(/** @type {History} */ data) => html`<div class="columns">
       <${Card} title="Pulls" note=${`${hours} h, ${stepOf(data)} a bar`}>

@@ -83,8 +83,8 @@ export function View() {
  * @returns {Row[]}
  */
 function rowsOf({ config, origins }) {
-  return leavesOf(config, '').map(([path, value]) => ({
-    path,
+  return leavesOf(config, '', '').map(({ path, shown, value }) => ({
+    path: shown,
     value: typeof value === 'string' ? value : JSON.stringify(value),
     origin: originOf(path, origins),
   }))
@@ -107,15 +107,24 @@ function originOf(path, origins) {
 
 /**
  * @param {unknown} value
- * @param {string} path
- * @returns {[string, unknown][]}
+ * @param {string} path with numbers, as origins have it
+ * @param {string} shown with names, where what is in a list has one
+ * @returns {{ path: string, shown: string, value: unknown }[]}
  */
-function leavesOf(value, path) {
-  if (typeof value !== 'object' || value === null || Object.keys(value).length === 0)
-    return [[path, value]]
-  if (Array.isArray(value) && value.every((one) => typeof one !== 'object'))
-    return [[path, value.join(', ')]]
-  return Object.entries(value).flatMap(([key, one]) =>
-    leavesOf(one, path === '' ? key : `${path}.${key}`),
-  )
+function leavesOf(value, path, shown) {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length === 0) {
+    return [{ path, shown, value }]
+  }
+  if (Array.isArray(value) && value.every((one) => typeof one !== 'object')) {
+    return [{ path, shown, value: value.join(', ') }]
+  }
+  return Object.entries(value).flatMap(([key, one]) => {
+    const within = path === '' ? key : `${path}.${key}`
+    const name = Array.isArray(value)
+      ? `[${one?.name ?? one?.match ?? key}]`
+      : path === ''
+        ? key
+        : `.${key}`
+    return leavesOf(one, within, `${shown}${name}`)
+  })
 }

@@ -1,4 +1,5 @@
 import { bytes, count, percent, plural } from '../format.js'
+import { useHistory } from '../history.js'
 import { html } from '../html.js'
 import { useLoad } from '../load.js'
 import { Shares } from '../parts/bar.js'
@@ -19,7 +20,6 @@ import { Usage } from './storage/usage.js'
  */
 
 const EVERY_MS = 15_000
-const HISTORY_MS = 60_000
 
 /** What is used, by what, and what goes next. */
 export function View() {
@@ -78,18 +78,18 @@ function Used({ storage }) {
 
 /** How it has grown in a day. */
 function Growth() {
-  const history = useLoad('/overview/history?step=10m', HISTORY_MS)
-  return html`<${Card} title="Used, 24 h">
+  const { hours, history } = useHistory()
+  return html`<${Card} title="On disk" note=${`${hours} h`}>
     <${Loaded} of=${history}>
       ${(/** @type {History} */ { times, usedBytes }) =>
         html`<${Chart}
-          label="Used"
+          label="On disk"
           kind="lines"
           total="last"
           isBytes
           height=${220}
           times=${times}
-          series=${[{ label: 'On disk', color: '--chart-1', values: usedBytes }]}
+          series=${[{ label: 'Used', color: '--chart-1', values: usedBytes }]}
           format=${bytes}
           floor=${1024 * 1024}
         />`}

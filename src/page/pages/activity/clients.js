@@ -51,7 +51,7 @@ export function Clients() {
       rows.length === 0
         ? html`<${FirstPull} />`
         : html`<div class="card">
-              <${Table} label="Clients" columns=${COLUMNS} rows=${rows} keyOf=${(/** @type {Client} */ one) => one.address} />
+              <${Table} label="Clients" columns=${COLUMNS} rows=${rows} keyOf=${(/** @type {Client} */ { address, runtime }) => `${address} ${runtime}`} />
             </div>
             <p class="small soft">
               Since <${Time} at=${since} />.${more > 0 ? ` And ${plural(more, 'more client')} before these.` : ''}

@@ -1,21 +1,31 @@
-import { bytes, percent, plural } from '../../format.js'
+import { bytes, percent, plural, relative } from '../../format.js'
 import { html } from '../../html.js'
+import { reasonText } from '../../parts/upstream.js'
+import { hrefOf } from '../../route.js'
+import { useServices } from '../../services.js'
 
 /**
  * @typedef {import('../../../admin/shapes.ts').OverviewAnswer} Overview
+ * @typedef {import('../../../admin/shapes.ts').UpstreamAnswer} Upstream
  * @typedef {{ id: string, kind: 'warn' | 'bad', what: string, advice: any }} Concern
  */
 
 /** A quota or a disk with less left than this is about to be a trouble. */
 const LITTLE = 0.1
+const SOON_MS = 7 * 24 * 3_600_000
 
 /**
  * What is wrong or is about to be, and what to do about it; nothing where nothing is.
  *
- * @param {{ overview: Overview }} props
+ * @param {{ overview: Overview, upstreams: readonly Upstream[] | undefined }} props
  */
-export function Concerns({ overview }) {
-  const concerns = [...overview.warnings.map(warned), ...storageConcerns(overview)]
+export function Concerns({ overview, upstreams = [] }) {
+  const { api } = useServices()
+  const concerns = [
+    ...overview.warnings.map(warned),
+    ...storageConcerns(overview),
+    ...upstreams.flatMap((upstream) => upstreamConcerns(upstream, api.now)),
+  ]
   if (concerns.length === 0) return null
   const sorted = concerns.toSorted((one, other) =>
     one.kind < other.kind ? -1 : one.kind > other.kind ? 1 : 0,
@@ -64,4 +74,51 @@ function storageConcerns({ storage, pins }) {
     })
   }
   return concerns
+}
+
+/**
+ * @param {Upstream} upstream
+ * @param {number} now
+ * @returns {Concern[]}
+ */
+function upstreamConcerns(
+  { name, circuit, blocked, rateLimit, credentialExpiresAt, recentErrors },
+  now,
+) {
+  /** @type {Concern[]} */
+  const concerns = []
+  const look = html`<a href=${hrefOf(['upstreams'])}>See upstreams</a>`
+  if (blocked === undefined && circuit === 'open') {
+    const reason = recentErrors[0]?.reason
+    concerns.push({
+      id: `circuit ${name}`,
+      kind: 'bad',
+      what: `${name} cannot be reached${reason === undefined ? '' : `: ${lower(reasonText(reason))}`}`,
+      advice: html`What is cached is still served; what is not fails at once. It is tried again by itself. ${look}`,
+    })
+  }
+  const { limit, remaining } = rateLimit ?? {}
+  if (limit !== undefined && remaining !== undefined && remaining < limit * LITTLE) {
+    concerns.push({
+      id: `quota ${name}`,
+      kind: 'warn',
+      what: `${name} allows ${plural(remaining, 'more pull')} of ${limit}`,
+      advice: html`When none is left, what is not cached waits. An account gives more. ${look}`,
+    })
+  }
+  if (credentialExpiresAt !== undefined && credentialExpiresAt - now < SOON_MS) {
+    const isOver = credentialExpiresAt <= now
+    concerns.push({
+      id: `credential ${name}`,
+      kind: isOver ? 'bad' : 'warn',
+      what: `A credential for ${name} ${isOver ? 'expired' : 'expires'} ${relative(credentialExpiresAt, now)}`,
+      advice: html`Renew it, or look at what renews it. ${look}`,
+    })
+  }
+  return concerns
+}
+
+/** @param {string} text */
+function lower(text) {
+  return `${text.charAt(0).toLowerCase()}${text.slice(1)}`
 }
