@@ -12,7 +12,7 @@ import { execFileSync, spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
-import { copyFile, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { copyFile, cp, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -235,6 +235,7 @@ async function build(folder: string): Promise<string> {
   const dist = join(folder, 'dist')
   const args = [compiler, '-p', 'src/tsconfig.build.json', '--outDir', dist]
   execFileSync(process.execPath, args, { cwd: ROOT, stdio: 'inherit' })
+  await cp(join(ROOT, 'src/page'), join(dist, 'page'), { recursive: true })
   await copyFile(join(ROOT, 'package.json'), join(folder, 'package.json'))
   await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   return join(dist, 'main.js')
