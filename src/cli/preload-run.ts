@@ -74,9 +74,13 @@ export async function runPreload(
   const progress = new Progress({ stderr: io.stderr, isWatched, monotonic, size })
   const rows = new PreloadRows()
   const images = new Map<string, PreloadedLine>()
+  let isDryRun = false
   const onEvent = (line: PreloadLine) => {
     onLine?.(line)
-    if (line.event === 'started') return
+    if (line.event === 'started') {
+      isDryRun = line.dryRun
+      return
+    }
     if (line.event === 'progress') {
       progress.showAll(rows.of(line), rows.totals(line))
       return
@@ -85,7 +89,7 @@ export async function runPreload(
     if (line.state === 'fetching') return
     images.delete(line.image)
     images.set(line.image, line)
-    if (!isWatched) io.stderr.write(`${lineOf(line)}\n`)
+    if (!isWatched) io.stderr.write(`${lineOf(line, isDryRun)}\n`)
   }
   try {
     const lines = client.stream('/preload', request)
@@ -107,9 +111,11 @@ export function summaryOf({ images, bytes, seconds }: PreloadDone, isDryRun: boo
   return `${total}: ${counts}; ${sizes}; ${formatDuration(seconds)}`
 }
 
-function lineOf({ image, state, bytes = 0, fetchedBytes = 0, warning, error }: PreloadedLine) {
+function lineOf(line: PreloadedLine, isDryRun: boolean): string {
+  const { image, state, bytes = 0, fetchedBytes = 0, warning, error } = line
   if (error !== undefined) return `failed     ${image}: ${error.message}`
   const sizes = `${formatBytes(fetchedBytes)} of ${formatBytes(bytes)}`
   const note = warning === undefined ? '' : ` (its tag could not be looked up: ${warning})`
-  return `${state.padEnd(9)}  ${image}  ${sizes}${note}`
+  const verb = isDryRun && state === 'done' ? 'to fetch' : state
+  return `${verb.padEnd(9)}  ${image}  ${sizes}${note}`
 }

@@ -107,6 +107,7 @@ test('platforms, a dry run and JSON', async () => {
   const args = ['preload', name, '--platform', 'linux/arm64', '--server', site.app.adminUrl]
   const dry = await larder([...args, '--dry-run', '-o', 'json'])
   assert.equal(dry.code, 0, dry.stderr)
+  assert.match(dry.stderr, /^to fetch +reg\.test\/team\/multi:v1 {2}\d/m)
   const told = JSON.parse(dry.stdout) as { images: { fetchedBytes: number }[] }
   assert.equal(site.registry.countBlobs(), 0)
   const real = await larder([...args, '-o', 'ndjson'])

@@ -13,6 +13,7 @@ import { createLinkedNetwork, type LinkedNetwork } from './network.ts'
 import { run } from './programs.ts'
 import { countGets, type RealRegistry, startRealRegistry } from './real-registry.ts'
 import { makeImage } from './site.ts'
+import { skopeoCopy } from './skopeo.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 /** A name of the certificate's. Docker trusts whatever is on loopback, so it is elsewhere. */
@@ -76,6 +77,25 @@ for (const scheme of ['https', 'http'] as const) {
       const name = `${host}/quay.test/team/other`
       await docker.pull(`${name}:v1`)
       assert.deepEqual(await docker.digests(`${name}:v1`), [`${name}@${other.manifest.digest}`])
+    })
+
+    test('what docker save writes is imported without a network, and said to have other digests', async () => {
+      const archive = join(dir.path, 'saved.tar')
+      const others = `${host}/quay.test/team/other:v1`
+      await docker.save(['team/app:v1', others], archive)
+      await run('zstd', ['--quiet', archive])
+      const upstreams = ['docker.io', host].map((name) => ({
+        name,
+        url: 'https://registry.invalid',
+      }))
+      await using site = await startLarder({ upstreams, offline: true })
+      const args = ['import', `${archive}.zst`, '-o', 'json', '--server', site.adminUrl]
+      const [imported] = JSON.parse(await run(process.execPath, [MAIN, ...args])).archives
+      assert.equal(imported.counts.published, 2)
+      assert.match(imported.warnings.join(), /a pull by its digest does not find them/)
+      const names = ['docker.io/team/app:v1', others]
+      await run(process.execPath, [MAIN, 'check', ...names, '--hash', '--server', site.adminUrl])
+      await skopeoCopy(`${new URL(site.url).host}/docker.io/team/app:v1`)
     })
 
     test('what is nowhere is not found, and the engine says so', async () => {

@@ -1,5 +1,6 @@
+import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { request } from 'node:http'
+import { type IncomingMessage, request } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 
@@ -11,6 +12,8 @@ import { Daemon } from './programs.ts'
 export interface Docker extends AsyncDisposable {
   /** Pulls as `docker pull` does. Throws with what the engine says. */
   pull(reference: string): Promise<void>
+  /** `docker save` */
+  save(references: readonly string[], archive: string): Promise<void>
   /** Of an image that is there: `<name>@<digest>` for each name that it was pulled by. */
   digests(reference: string): Promise<readonly string[]>
 }
@@ -65,6 +68,10 @@ export async function startDocker({ network, root, hosts }: DockerOptions): Prom
       // Having begun with 200, it says so in the last line.
       if (told.includes('"errorDetail"')) throw new Error(told)
     },
+    save: async (references, archive) => {
+      const query = new URLSearchParams(references.map((name) => ['names', name]))
+      await writeFile(archive, await begin(socket, 'GET', `/images/get?${query}`))
+    },
     digests: async (reference) => {
       const found = JSON.parse(await ask(socket, 'GET', `/images/${reference}/json`))
       return (found as { RepoDigests: readonly string[] }).RepoDigests
@@ -80,15 +87,13 @@ function splitOf(reference: string): readonly [string, string] {
 }
 
 async function ask(socketPath: string, method: string, path: string): Promise<string> {
-  const outgoing = request({ socketPath, method, path, headers: { host: 'docker' } })
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  outgoing.on('error', reject)
-  outgoing.on('response', (response) => {
-    text(response).then((body) => {
-      if (response.statusCode === 200) resolve(body)
-      else reject(new Error(`${method} ${path}: ${response.statusCode} ${body}`))
-    }, reject)
-  })
-  outgoing.end()
-  return await promise
+  return await text(await begin(socketPath, method, path))
+}
+
+/** Throws unless the answer begins with 200. */
+async function begin(socketPath: string, method: string, path: string): Promise<IncomingMessage> {
+  const outgoing = request({ socketPath, method, path, headers: { host: 'docker' } }).end()
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
+  if (response.statusCode === 200) return response
+  throw new Error(`${method} ${path}: ${response.statusCode} ${await text(response)}`)
 }

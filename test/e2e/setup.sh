@@ -7,9 +7,9 @@ set -euo pipefail
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 
 commands=(docker-registry skopeo containerd ctr runc dockerd podman crun conmon fuse-overlayfs
-  nginx prometheus promtool chromium wrk htpasswd ip nft openssl strace)
+  nginx prometheus promtool chromium wrk htpasswd ip nft openssl strace zstd)
 packages=(docker-registry skopeo containerd runc docker.io podman netavark crun conmon fuse-overlayfs
-  nginx-light prometheus chromium wrk apache2-utils iproute2 nftables openssl strace
+  nginx-light prometheus chromium wrk apache2-utils iproute2 nftables openssl strace zstd
   ca-certificates)
 
 missing() {
