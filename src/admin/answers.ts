@@ -289,15 +289,13 @@ const VERIFIED = z.strictObject({
   damaged: count,
   missing: count,
   repaired: count,
-  unrepaired: z
-    .array(
-      z.strictObject({
-        digest,
-        fault: z.enum(['damaged', 'missing']),
-        places: z.array(z.string()),
-      }),
-    )
-    .optional(),
+  unrepaired: z.array(
+    z.strictObject({
+      digest,
+      fault: z.enum(['damaged', 'missing']),
+      places: z.array(z.string()),
+    }),
+  ),
 })
 
 export const VERIFY_LINES = z.discriminatedUnion('event', [

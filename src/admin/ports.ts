@@ -182,6 +182,13 @@ export interface Verified {
   readonly damaged: number
   readonly missing: number
   readonly repaired: number
+  /** The first of those that stay damaged or missing, and where they belong. */
+  readonly unrepaired: readonly {
+    readonly digest: string
+    readonly fault: 'damaged' | 'missing'
+    /** `<upstream>/<repository>` */
+    readonly places: readonly string[]
+  }[]
 }
 
 export interface Storage {

@@ -38,6 +38,8 @@ interface Fault {
   readonly fault: 'damaged' | 'missing'
 }
 
+const NEXT = 'the next pull fetches it again, and --repair does so now'
+
 const EXAMPLES = `
 Reads everything that is stored, and hashes it. What is damaged is put aside and never served; it is
 fetched again by the next pull, or at once with --repair. Ends with 4 if anything stays damaged or
@@ -79,6 +81,8 @@ async function verify(
     const result = await follow(lines, progress, report)
     progress.clear()
     print(result, faults, output, io)
+    const isLeft = result.unrepaired.length > 0
+    if (isLeft && repair !== true) io.stderr.write(`${NEXT}\n`)
     if (result.damaged + result.missing > result.repaired) throw new ExitError(EXIT_INTEGRITY)
   } finally {
     progress.clear()
@@ -120,4 +124,7 @@ function print(
   stdout.write(
     `${checked} checked: ${ok} ok, ${damaged} damaged, ${missing} missing, ${repaired} repaired\n`,
   )
+  for (const { digest, places } of result.unrepaired) {
+    if (places.length > 0) stdout.write(`${digest} is of ${places.join(', ')}\n`)
+  }
 }

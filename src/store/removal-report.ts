@@ -48,9 +48,11 @@ export class Preview {
     for (const { digest, size } of leaving) {
       if (size === undefined) continue
       const isManifest = rows.retention.isManifest(digest)
+      // A tag that was named is an item of its own.
+      const tag = isManifest && counted === 0 ? rows.selection.nameOf(digest) : undefined
       tags += rows.selection.tagsOf(digest).length
       const kind = isManifest ? { manifests: 1 } : { blobs: 1 }
-      this.add({ name: digest, digest, size }, { ...kind, bytes: size })
+      this.add({ name: tag ?? digest, digest, size }, { ...kind, bytes: size })
       await slices.rest()
     }
     this.#removed = { ...this.#removed, tags: this.#removed.tags + Math.max(0, tags) }

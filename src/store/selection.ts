@@ -1,7 +1,7 @@
 import picomatch from 'picomatch'
 
 import type { Digest } from '../oci/digest.ts'
-import type { Reference, Repository, Tag } from '../oci/reference.ts'
+import { formatReference, type Reference, type Repository, type Tag } from '../oci/reference.ts'
 import type { ReferencePin } from './pin.ts'
 import type { Place } from './ports.ts'
 
@@ -66,11 +66,12 @@ export function matcherOf(wanted: NamedSelection): Matcher {
   }
 }
 
-/** Whether a pin is of what is meant. */
+/** Whether a pin is of what is meant. That of a tag is not by the digest which the tag means. */
 export function pinMatcherOf(wanted: NamedSelection): (pin: ReferencePin) => boolean {
   const { isPlace, isTag, isContent } = matcherOf(wanted)
   return (pin) => {
     if (!isPlace(pin)) return false
+    if (wanted.kind === 'reference') return pin.reference === formatReference(wanted.reference)
     return pin.kind === 'tag' ? isTag(pin.reference as Tag, pin.digest) : isContent(pin.digest)
   }
 }

@@ -231,7 +231,14 @@ export const UPSTREAM: UpstreamReport = {
     bytes: { served: 0, fetched: 0, saved: 0, hitRatio: undefined },
   },
 }
-export const VERIFIED: Verified = { checked: 3, ok: 3, damaged: 0, missing: 0, repaired: 0 }
+export const VERIFIED: Verified = {
+  checked: 3,
+  ok: 3,
+  damaged: 0,
+  missing: 0,
+  repaired: 0,
+  unrepaired: [],
+}
 export const STORAGE = {
   usedBytes: 10,
   quotaBytes: 100,

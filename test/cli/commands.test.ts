@@ -247,15 +247,18 @@ test('verify lists the damage on standard output and ends with 4, or 0 once it i
     onEvent({ kind: 'progress', checked: 1, total: 3, bytes: 10 })
     onEvent({ kind: 'fault', digest: DIGEST, fault: 'damaged' })
     onEvent({ kind: 'fault', digest: PIN.digest ?? '', fault: 'missing' })
-    return { ...found, repaired: repair ? 2 : 0 }
+    if (repair) return { ...found, repaired: 2 }
+    const places = ['ghcr.io/acme/app', 'docker.io/library/app']
+    return { ...found, unrepaired: [{ digest: DIGEST, fault: 'damaged', places }] }
   }
   const damaged = await run(site, 'verify')
   assert.deepEqual(damaged, {
     code: 4,
     stdout:
       `damaged  ${DIGEST}\nmissing  ${PIN.digest}\n` +
-      '3 checked: 1 ok, 1 damaged, 1 missing, 0 repaired\n',
-    stderr: '',
+      '3 checked: 1 ok, 1 damaged, 1 missing, 0 repaired\n' +
+      `${DIGEST} is of ghcr.io/acme/app, docker.io/library/app\n`,
+    stderr: 'the next pull fetches it again, and --repair does so now\n',
   })
   const repaired = await run(site, 'verify', '--repair', '-o', 'json')
   assert.equal(repaired.code, 0)

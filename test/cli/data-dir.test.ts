@@ -218,7 +218,8 @@ test('damage is found without a server, and fetched again from what the configur
   assert.equal(damaged.code, 4)
   assert.equal(
     damaged.stdout,
-    `damaged  ${digest}\n${all} checked: ${all - 1} ok, 1 damaged, 0 missing, 0 repaired\n`,
+    `damaged  ${digest}\n${all} checked: ${all - 1} ok, 1 damaged, 0 missing, 0 repaired\n` +
+      `${digest} is of ${NAME}\n`,
   )
   await assert.rejects(stat(file), { code: 'ENOENT' })
 

@@ -261,7 +261,8 @@ describe('what an operator starts', () => {
     assert.equal(damaged.code, 4)
     assert.equal(
       damaged.stdout,
-      `damaged  ${digest}\n${all} checked: ${all - 1} ok, 1 damaged, 0 missing, 0 repaired\n`,
+      `damaged  ${digest}\n${all} checked: ${all - 1} ok, 1 damaged, 0 missing, 0 repaired\n` +
+        `${digest} is of ${NAME}\n`,
     )
     await assert.rejects(stat(file), { code: 'ENOENT' })
 
