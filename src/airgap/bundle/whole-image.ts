@@ -37,9 +37,17 @@ export interface MissingPart {
   readonly missing: Digest
 }
 
+/** Every image of an archive may have some manifests in common with others; not all, again and again. */
+const MAX_READINGS = 64
+const FREE_BYTES = 64 * 1024 * 1024
+
 /** Finds out whether all that an image needs has come, or was here. Stores nothing. */
 export class WholeImages {
   readonly #intake: Pick<Intake, 'read' | 'sizeOf'>
+  readonly #seen = new Set<Digest>()
+  #seenBytes = 0
+  /** Of manifests, each as often as it was read. */
+  #readBytes = 0
 
   constructor(intake: Pick<Intake, 'read' | 'sizeOf'>) {
     this.#intake = intake
@@ -64,12 +72,22 @@ export class WholeImages {
     const bytes = await this.#intake.read(digest)
     if (bytes === undefined) return undefined
     requireSize(digest, size, bytes.length)
+    this.#count(digest, bytes.length)
     try {
       return parseManifest(bytes, essence(mediaType))
     } catch (cause) {
       if (!(cause instanceof RegistryError)) throw cause
       throw new ArchiveError(`${digest} cannot be used: ${cause.message}`, { cause })
     }
+  }
+
+  /** @throws {ArchiveError} of indexes that list indexes which have all of their entries in common */
+  #count(digest: Digest, bytes: number): void {
+    if (!this.#seen.has(digest)) this.#seenBytes += bytes
+    this.#seen.add(digest)
+    this.#readBytes += bytes
+    if (this.#readBytes <= Math.max(FREE_BYTES, MAX_READINGS * this.#seenBytes)) return
+    throw new ArchiveError('the archive has indexes that list the same again and again')
   }
 
   /** The root, and each image of it that is here whole. */

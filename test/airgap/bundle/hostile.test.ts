@@ -133,6 +133,20 @@ const ARCHIVES: Readonly<Record<string, Buffer | (() => Buffer)>> = {
       { name: `blobs/sha256/${HEX}`, content: JSON.stringify(inner) },
     ])
   },
+  'indexes that list the same index again and again': () => {
+    const mediaType = 'application/vnd.oci.image.index.v1+json'
+    const blobs: Entry[] = []
+    let child: object = IMAGE.descriptor
+    for (let depth = 0; depth < 3; depth++) {
+      const manifests = Array.from({ length: 3000 }, () => child)
+      const content = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, manifests }))
+      const digest = digestOf(content)
+      blobs.push({ name: `blobs/sha256/${digest.slice(7)}`, content })
+      child = { mediaType, digest, size: content.length, annotations: fullName(NAME) }
+    }
+    const top = JSON.stringify({ schemaVersion: 2, manifests: [child] })
+    return tarOf([LAYOUT, { name: 'index.json', content: top }, ...blobs, ...GOOD.slice(2)])
+  },
   'an index.json that says another size than its manifest has': () => {
     const { image, ...rest } = { image: IMAGE, annotations: fullName(NAME) }
     const manifests = [{ ...image.descriptor, ...rest, size: 7 }]
