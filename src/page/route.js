@@ -37,6 +37,16 @@ export function hrefOf(path, query = {}) {
   return `#/${path.map(encodeURIComponent).join('/')}${search === '' ? '' : `?${search}`}`
 }
 
+/**
+ * Changes some of what the query says, of what it says by then: not every change has been drawn yet.
+ *
+ * @param {Readonly<Record<string, string>>} changes
+ */
+export function changeQuery(changes) {
+  const { path, query } = parseRoute(location.hash)
+  location.replace(hrefOf(path, { ...Object.fromEntries(query), ...changes }))
+}
+
 /** @param {string} name of an image, slashes and all */
 export function imageHref(name) {
   return hrefOf(['images', ...name.split('/')])

@@ -7,6 +7,7 @@ import { useContext } from 'preact/hooks'
  * @typedef {object} Services
  * @property {import('./api.js').Api} api
  * @property {(text: string) => void} notify says what was done, for eyes and for screen readers
+ * @property {() => boolean} hasMoved whether one is elsewhere than where the page was opened
  */
 
 export const ServicesContext = createContext(/** @type {Services | undefined} */ (undefined))

@@ -29,7 +29,8 @@ export function Shell() {
       setQuestion({ reason, onEnd: resolve })
       return promise.finally(() => setQuestion(undefined))
     }
-    return { api: new Api(askToken), notify }
+    const start = location.hash
+    return { api: new Api(askToken), notify, hasMoved: () => location.hash !== start }
   }, [])
   const { path, query } = useRoute()
   const page = PAGES.find((one) => one.path === (path[0] ?? ''))

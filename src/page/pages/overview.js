@@ -9,6 +9,7 @@ import { Page } from '../parts/page.js'
 import { Loaded } from '../parts/status.js'
 import { useOverview } from '../pulse.js'
 import { Concerns } from './overview/concerns.js'
+import { Failures } from './overview/failures.js'
 import { FirstPull } from './overview/first-pull.js'
 import { UpstreamStrip } from './overview/upstream-strip.js'
 
@@ -32,6 +33,7 @@ export function View() {
         <${Summary} overview=${data} />
         ${isUnused(data) ? html`<${FirstPull} />` : html`<${Day} />`}
         <${UpstreamStrip} of=${upstreams} />
+        <${Failures} />
       `}
     <//>
   <//>`
@@ -61,7 +63,7 @@ function Summary({ overview }) {
     <${Figure}
       label="Pulls, 24 h"
       value=${count(day.requests.total)}
-      note=${`${perMinute >= 10 ? count(perMinute) : perMinute.toFixed(1)} a minute now`}
+      note=${`${perMinute >= 10 || perMinute === 0 ? count(perMinute) : perMinute.toFixed(1)} a minute now`}
     />
     <${Figure}
       label="On disk"

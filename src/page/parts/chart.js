@@ -98,7 +98,7 @@ function Legend({ times, series, format, total, at }) {
         <b>${value === undefined || value === null ? '–' : format(value)}</b>
       </li>`
     })}
-    <li>${time === undefined ? (total === 'sum' ? 'in all' : 'now') : `until ${clock(time).slice(0, 5)}`}</li>
+    ${time === undefined ? null : html`<li>until ${clock(time).slice(0, 5)}</li>`}
   </ul>`
 }
 

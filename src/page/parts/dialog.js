@@ -14,6 +14,8 @@ export function Dialog({ title, onClose, children }) {
     const dialog = ref.current
     const before = document.activeElement
     dialog?.showModal()
+    const first = dialog?.querySelector('[data-first]')
+    if (first instanceof HTMLElement) first.focus()
     return () => {
       dialog?.close()
       if (before instanceof HTMLElement) before.focus()

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'preact/hooks'
 
-import { bytes, plural } from '../format.js'
+import { bytes, plural, shortDigest } from '../format.js'
 import { html } from '../html.js'
 import { toError, useAction } from '../load.js'
 import { useServices } from '../services.js'
@@ -56,7 +56,7 @@ export function PurgeDialog({ title, selection, onClose, onDone, mayForce = true
         : null
     }
     <div class="buttons">
-      <button type="button" class="button" autofocus onClick=${onClose}>Cancel</button>
+      <button type="button" class="button" data-first onClick=${onClose}>Cancel</button>
       <button
         type="button"
         class="button danger"
@@ -94,9 +94,14 @@ function Preview({ purged }) {
         : html`<ul class="list" tabindex="0" aria-label="What would go">
           ${items.map(
             ({ name, size }) =>
-              html`<li key=${name}><span class="mono">${name}</span><${Size} value=${size} /></li>`,
+              html`<li key=${name}><span class="mono" title=${name}>${nameOf(name)}</span><${Size} value=${size} /></li>`,
           )}
         </ul>`
     }
   `
+}
+
+/** A reference as it is, a digest so far that it can be told from others. @param {string} name */
+function nameOf(name) {
+  return name.startsWith('sha256:') ? shortDigest(name) : name
 }

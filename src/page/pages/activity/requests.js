@@ -3,10 +3,11 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { clock, milliseconds } from '../../format.js'
 import { html } from '../../html.js'
 import { repeat, toError, useLoad } from '../../load.js'
+import { requestName } from '../../parts/request.js'
 import { Empty, State, Trouble, Waiting } from '../../parts/status.js'
 import { Table } from '../../parts/table.js'
 import { ImageName, Size } from '../../parts/text.js'
-import { hrefOf } from '../../route.js'
+import { changeQuery, hrefOf } from '../../route.js'
 import { useServices } from '../../services.js'
 
 /**
@@ -55,11 +56,9 @@ export function Requests({ query }) {
   )
   const [isPaused, setIsPaused] = useState(false)
   const { rows, error } = useRequests(wanted, isPaused)
-  const change = (/** @type {Record<string, string>} */ changes) =>
-    location.replace(hrefOf(['activity', 'requests'], { ...wanted, ...changes }))
   const isFiltered = Object.values(wanted).some((value) => value !== '')
   return html`
-    <${Filters} wanted=${wanted} onChange=${change} isPaused=${isPaused} onPause=${setIsPaused} />
+    <${Filters} wanted=${wanted} onChange=${changeQuery} isPaused=${isPaused} onPause=${setIsPaused} />
     ${error === undefined ? null : html`<${Trouble} error=${error} isStale=${rows !== undefined} />`}
     <div class="card">
       ${
@@ -131,26 +130,14 @@ function keyOf({ seq }) {
 
 /** @param {{ request: Request }} props */
 function What({ request }) {
-  const { method, handler, upstream, repository, reference, finished, problem } = request
-  const name = nameOf(upstream, repository, reference)
+  const { method, handler, finished, problem } = request
+  const name = requestName(request)
   return html`${name === undefined ? html`<span class="soft">${method} ${handler}</span>` : html`<${ImageName} name=${name} />`}
     <span class="sub">
       ${name === undefined ? null : `${method} ${handler}`}
       ${finished ? null : html` <span class="tag warn">cut off</span>`}
       ${problem === undefined ? null : html` · ${problem}`}
     </span>`
-}
-
-/**
- * @param {string | undefined} upstream
- * @param {string | undefined} repository
- * @param {string | undefined} reference
- */
-function nameOf(upstream, repository, reference) {
-  if (repository === undefined) return undefined
-  const mark =
-    reference === undefined ? '' : reference.includes(':') ? `@${reference}` : `:${reference}`
-  return `${upstream === undefined ? '' : `${upstream}/`}${repository}${mark}`
 }
 
 /** @param {{ result: string | undefined, status: number | undefined }} props */

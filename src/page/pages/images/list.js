@@ -8,7 +8,7 @@ import { Empty, Loaded } from '../../parts/status.js'
 import { Table } from '../../parts/table.js'
 import { ImageName, Size, Time } from '../../parts/text.js'
 import { useOverview } from '../../pulse.js'
-import { hrefOf, imageHref } from '../../route.js'
+import { changeQuery, imageHref } from '../../route.js'
 import { FirstPull } from '../overview/first-pull.js'
 
 /** @typedef {import('../../../admin/shapes.ts').ImageAnswer} Image */
@@ -49,9 +49,9 @@ export function ImageList({ query }) {
     sort: query.get('sort') ?? 'last-pull',
     unusedFor: query.get('unusedFor') ?? '',
   }
-  const change = (/** @type {Partial<typeof wanted>} */ changes) => {
+  const change = (/** @type {Readonly<Record<string, string>>} */ changes) => {
     setBefore([])
-    location.replace(hrefOf(['images'], { ...wanted, ...changes }))
+    changeQuery(changes)
   }
   const images = useLoad(pathOf(wanted, before.at(-1)))
   const lead =

@@ -15,7 +15,7 @@ export function Housekeeping({ reload }) {
   const [isCollecting, setIsCollecting] = useState(false)
   return html`<${Card} title="Housekeeping" note="Larder does both by itself; this does it now.">
     <div class="stack">
-      <div>
+      <div class="tight">
         <h3>Collect garbage</h3>
         <p class="small soft">Removes what nothing names any more, and what broken downloads left.</p>
         <p><button type="button" class="button" onClick=${() => setIsCollecting(true)}>Collect…</button></p>
@@ -76,7 +76,7 @@ function CollectDialog({ onClose, onDone }) {
             </ul>`
     }
     <div class="buttons">
-      <button type="button" class="button" autofocus onClick=${onClose}>${isNothing ? 'Close' : 'Cancel'}</button>
+      <button type="button" class="button" data-first onClick=${onClose}>${isNothing ? 'Close' : 'Cancel'}</button>
       ${
         isNothing
           ? null
@@ -122,7 +122,7 @@ function Verify({ reload }) {
       reload()
     }
   })
-  return html`<div>
+  return html`<div class="tight">
     <h3>Verify</h3>
     <p class="small soft">
       Hashes every stored byte. What is damaged is put aside, and fetched again when it is asked for. It goes

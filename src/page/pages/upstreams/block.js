@@ -36,7 +36,7 @@ export function BlockDialog({ name, onClose, onDone }) {
         <input
           class="input"
           maxlength="200"
-          autofocus
+          data-first
           value=${reason}
           onInput=${(/** @type {any} */ event) => setReason(event.target.value)}
         />

@@ -35,7 +35,7 @@ export function TestDialog({ name, onClose }) {
           class="input mono"
           placeholder="library/alpine:latest"
           spellcheck=${false}
-          autofocus
+          data-first
           value=${image}
           onInput=${(/** @type {any} */ event) => setImage(event.target.value)}
         />
