@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { type Finding, formatFinding } from '../../src/cli/doctor/finding.ts'
 import { examineCertificate } from '../../src/cli/doctor/server.ts'
 import { examineStorage } from '../../src/cli/doctor/storage.ts'
+import type { Digest } from '../../src/oci/digest.ts'
 import type { Disk } from '../../src/store/quota.ts'
 import { FaultRegistry } from '../support/fault-registry.ts'
 import { buildImage, buildIndex } from '../support/images.ts'
@@ -221,6 +222,38 @@ test('a pull that fails is told with its step, and bytes are compared with their
   const args = ['--url', NOWHERE]
   const nobody = await examine({ upstreams: [upstream(registry.origin)], args })
   assert.match(nobody.of('pull').detail, /no answer from .*: ECONNREFUSED/)
+})
+
+test('of an image for many platforms one is enough, as a site without a network has it', async () => {
+  const children = ['s390x', 'amd64'].map((architecture) =>
+    buildImage({ seed: 'doctor', platform: { os: 'linux', architecture } }),
+  )
+  const index = buildIndex(children)
+  const contents = new Map(index.blobs)
+  for (const { manifest } of [index, ...children]) contents.set(manifest.digest, manifest.bytes)
+  const mediaType = index.manifest.mediaType
+  for (const [absent, status] of [
+    [1, 'ok'],
+    [2, 'fail'],
+  ] as const) {
+    const answer = (path: string): Answer => {
+      if (path === '/v2/') return { status: 200 }
+      const name = path.slice(path.lastIndexOf('/') + 1).replace(/\?.*/, '')
+      const isAbsent = children.slice(0, absent).some(({ manifest }) => manifest.digest === name)
+      if (isAbsent) return { status: 504 }
+      const body = name === 'v1' ? index.manifest.bytes : (contents.get(name as Digest) ?? '')
+      const type = name === 'v1' ? mediaType : (children[1]?.manifest.mediaType ?? '')
+      return { status: 200, headers: { 'Content-Type': type }, body }
+    }
+    await using api = await new ScriptedServer(({ path }) => answer(path)).start()
+    const args = ['--url', api.origin, '--image', 'acme/app:v1']
+    const { of } = await examine({
+      upstreams: [upstream(NOWHERE)],
+      config: { offline: true },
+      args,
+    })
+    assert.equal(of('pull').status, status, of('pull').detail)
+  }
 })
 
 test('the data directory: what cannot be written, and what is nearly full', async () => {

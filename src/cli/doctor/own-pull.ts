@@ -1,8 +1,13 @@
 /** A pull through Larder itself, as a node would make one: manifest, platform, config. */
+import type { Descriptor } from '../../oci/descriptor.ts'
 import { type Digest, digestOf } from '../../oci/digest.ts'
 import { parseManifest } from '../../oci/manifest.ts'
 import { formatReference, type ImageReference, type Reference } from '../../oci/reference.ts'
 import { ask } from '../ask.ts'
+
+const MAX_TRIES = 32
+/** What Larder answers when it is offline, and in an outage. */
+const NOT_HERE = 504
 
 /** What went wrong with a pull; its message is for an operator. */
 export class OwnPullError extends Error {
@@ -16,8 +21,8 @@ export class OwnPullError extends Error {
 }
 
 /**
- * Pulls an image's manifest, that of its first platform, and its config, and compares each with its
- * digest.
+ * Pulls an image's manifest, that of its first platform that is there, and its config, and compares
+ * each with its digest.
  *
  * @returns the digest of what the image is
  * @throws {OwnPullError} or what the system says
@@ -35,13 +40,28 @@ export async function pullThrough(url: string, image: ImageReference): Promise<D
     getContent(url, image, kind, reference)
   let manifest = await get('manifests', named)
   const top = manifest.digest
-  const [child] = parseManifest(manifest.body, manifest.type).manifests
-  if (child !== undefined) {
-    manifest = await get('manifests', { kind: 'digest', digest: child.digest })
-  }
+  const children = parseManifest(manifest.body, manifest.type).manifests
+  if (children.length > 0) manifest = await firstThere(children, get)
   const [config] = parseManifest(manifest.body, manifest.type).blobs
   if (config !== undefined) await get('blobs', { kind: 'digest', digest: config.digest })
   return top
+}
+
+/** A site without a network may have been brought one platform of many. */
+async function firstThere(
+  children: readonly Descriptor[],
+  get: (kind: 'manifests', reference: Reference) => ReturnType<typeof getContent>,
+): ReturnType<typeof getContent> {
+  let failure: unknown
+  for (const { digest } of children.slice(0, MAX_TRIES)) {
+    try {
+      return await get('manifests', { kind: 'digest', digest })
+    } catch (error) {
+      failure ??= error
+      if (!(error instanceof OwnPullError) || error.status !== NOT_HERE) break
+    }
+  }
+  throw failure
 }
 
 async function getContent(
