@@ -3,6 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 import { makeTempDir } from '../support/temp-dir.ts'
 import { type Filled, fillDataDirectory } from './data-directory.ts'
 import { catalogLatency, headLatency } from './lookups.ts'
+import { type OperatorFigures, operatorLatency } from './operators.ts'
 import { Pulls } from './pulls.ts'
 import { Site } from './site.ts'
 import { type Spread, spreadOf } from './spread.ts'
@@ -20,6 +21,8 @@ export interface Figures extends Filled {
   readonly readyMs: Spread
   /** As HEAD over one connection sees them, milliseconds. */
   readonly heads: Readonly<Record<'blob' | 'digest' | 'tag', Spread>>
+  /** As an operator's tools see them, milliseconds. */
+  readonly operators: OperatorFigures
   /** In the catalog alone, milliseconds. */
   readonly lookup: Spread
   readonly evicted: number
@@ -66,7 +69,8 @@ async function serve(main: string, dataDir: string, images: number) {
     digest: await headLatency(site, images, 'digest'),
     tag: await headLatency(site, images, 'tag'),
   }
-  return { idleBytes, heads }
+  const operators = await operatorLatency(site)
+  return { idleBytes, heads, operators }
 }
 
 async function evict(main: string, dataDir: string) {

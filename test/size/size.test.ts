@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
+import { send } from '../support/http-client.ts'
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts'
 import { type Filled, fillDataDirectory } from './data-directory.ts'
 import { catalogLatency, headLatency } from './lookups.ts'
@@ -74,6 +75,24 @@ test('what is stored is found in the catalog as fast among many as among few', a
     await headLatency(site, full.filled.images, what)
   }
   assert.equal(site.registry.count({}), 0)
+})
+
+test('a scrape and the overview cost as much among many blobs as among few', async () => {
+  await using empty = await makeTempDir('larder-size-')
+  await using full = await fullDirectory()
+  const cost = async (dataDir: string) => {
+    await using site = await Site.start({ dataDir, main: SOURCES })
+    await settle(site)
+    const before = site.cpuSeconds
+    for (let i = 0; i < 200; i++) {
+      await site.delay()
+      const { status } = await send(site.larder.adminUrl, '/api/v1/overview', { agent: site.agent })
+      assert.equal(status, 200)
+    }
+    return site.cpuSeconds - before
+  }
+  const among = { few: await cost(empty.path), many: await cost(full.path) }
+  assert.ok(among.many < 3 * among.few + 0.5, `${among.many} s of CPU, of none ${among.few} s`)
 })
 
 test('to plan an eviction costs as much among many as among few', async () => {
