@@ -55,14 +55,30 @@ export async function requireType(
   if (!message.headers['content-type']?.startsWith(mediaType)) throw notLarder(message, name)
 }
 
+/** Server-sent events whose data is JSON on one line, as they come. Comments are passed over. */
+export async function* eventsOf(
+  message: IncomingMessage,
+): AsyncGenerator<{ readonly event: string; readonly data: object }, void, undefined> {
+  let event = ''
+  for await (const line of textLinesOf(message)) {
+    const [, field, value = ''] = /^(event|data): ?(.*)$/.exec(line) ?? []
+    if (field === 'event') event = value
+    if (field === 'data') yield { event, data: JSON.parse(value) as object }
+  }
+}
+
 /** The JSON objects of a body with one on each line, as they come. */
 export async function* linesOf(message: IncomingMessage): AsyncGenerator<object, void, undefined> {
+  for await (const line of textLinesOf(message)) yield JSON.parse(line) as object
+}
+
+async function* textLinesOf(message: IncomingMessage): AsyncGenerator<string, void, undefined> {
   const decoder = new TextDecoder()
   let rest = ''
   for await (const bytes of message as AsyncIterable<Buffer>) {
     const lines = `${rest}${decoder.decode(bytes, { stream: true })}`.split('\n')
     rest = lines.pop() ?? ''
-    for (const line of lines) yield JSON.parse(line) as object
+    yield* lines
   }
 }
 

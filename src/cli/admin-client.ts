@@ -2,12 +2,12 @@ import { resolve } from 'node:path'
 
 import { type Command, Option } from 'commander'
 
-import { JSON_TYPE, NDJSON_TYPE } from '../admin/media-types.ts'
+import { EVENTS_TYPE, JSON_TYPE, NDJSON_TYPE } from '../admin/media-types.ts'
 import { readTokenFile, TokenFileError } from '../admin/token-file.ts'
 import type { Config } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import type { Surroundings } from '../config/surroundings.ts'
-import { answerOf, linesOf, requireType } from './admin-answers.ts'
+import { answerOf, eventsOf, linesOf, requireType } from './admin-answers.ts'
 import { Exchange, type Sending } from './admin-exchange.ts'
 import { remoteTransport, type Transport } from './admin-transport.ts'
 import { adminUrlOf, parseServerUrl } from './admin-url.ts'
@@ -106,6 +106,31 @@ export class AdminClient implements AsyncDisposable {
   async delete(path: string, query: URLSearchParams): Promise<unknown> {
     const headers = { 'Content-Type': JSON_TYPE }
     return this.#json(await this.#change({ method: 'DELETE', path: `${path}?${query}`, headers }))
+  }
+
+  /**
+   * Server-sent events, as they come.
+   *
+   * @throws {ExitError} also when they are cut; whether they came to their end is for the reader to see
+   */
+  async *events(
+    path: string,
+  ): AsyncGenerator<{ readonly event: string; readonly data: object }, void, undefined> {
+    const exchange = this.#begin({
+      method: 'GET',
+      path,
+      accept: EVENTS_TYPE,
+      patienceMs: READ_PATIENCE_MS,
+    })
+    try {
+      const answer = await exchange.answer()
+      await requireType(answer, EVENTS_TYPE, this.#transport.name)
+      yield* eventsOf(answer)
+    } catch (error) {
+      throw exchange.failure(error)
+    } finally {
+      exchange.end()
+    }
   }
 
   /**

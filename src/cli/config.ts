@@ -13,6 +13,12 @@ import { ExitError } from './exit.ts'
 /** Usage or configuration. */
 const EXIT_CONFIG = 2
 
+const EXAMPLES = `
+Examples:
+  larder config check -c larder.yaml
+  larder config print --origin
+  larder config schema > larder.schema.json`
+
 export interface PrintOptions {
   readonly config?: string
   /** Say where each value comes from. */
@@ -23,7 +29,9 @@ export interface PrintOptions {
 /** The `config` command with its subcommands, for `main` to add. */
 export function configCommand(io: Surroundings = processSurroundings()): Command {
   const file = ['-c, --config <file>', 'the configuration file'] as const
-  const command = new Command('config').description('check and show the configuration')
+  const command = new Command('config')
+    .description('check and show the configuration')
+    .addHelpText('after', EXAMPLES)
   command
     .command('check')
     .description('say what is wrong with the configuration (exit 2), or that nothing is')

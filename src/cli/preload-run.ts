@@ -67,6 +67,21 @@ export interface PreloadRunOptions {
 export async function runPreload(
   client: AdminClient,
   request: object,
+  options: PreloadRunOptions,
+): Promise<Preloaded> {
+  return await watchPreload(client.stream('/preload', request), 'the preload', options)
+}
+
+/**
+ * Shows how a preload goes on, to its end.
+ *
+ * @param lines as `POST /preload` answers
+ * @param what for a message: what ended too early
+ * @throws {ExitError}
+ */
+export async function watchPreload(
+  lines: AsyncGenerator<object, void, undefined>,
+  what: string,
   { io, terminal, onLine }: PreloadRunOptions,
 ): Promise<Preloaded> {
   const monotonic = () => performance.now()
@@ -92,8 +107,7 @@ export async function runPreload(
     if (!isWatched) io.stderr.write(`${lineOf(line, isDryRun)}\n`)
   }
   try {
-    const lines = client.stream('/preload', request)
-    const done = await followEvents<PreloadLine, PreloadDone>(lines, 'the preload', onEvent)
+    const done = await followEvents<PreloadLine, PreloadDone>(lines, what, onEvent)
     onLine?.({ event: 'done', ...done })
     return { images, done }
   } finally {

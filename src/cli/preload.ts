@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 
 import { Command, InvalidArgumentError, Option } from 'commander'
 
+import type { RunDetail } from '../admin/ports.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import { AdminClient, type AdminClientOptions, addStoreOptions } from './admin-client.ts'
 import { ExitError } from './exit.ts'
@@ -14,23 +15,11 @@ import {
   readNames,
   SOURCES_HELP,
 } from './image-options.ts'
-import { type Failed, type Preloaded, runPreload, summaryOf } from './preload-run.ts'
+import { exitCodeOf, tableOf } from './preload-result.ts'
+import { type Preloaded, runPreload } from './preload-run.ts'
 import type { Terminal } from './terminal.ts'
 
 const EXIT_USAGE = 2
-const EXIT_PARTIAL = 3
-const EXIT_UPSTREAM = 5
-const EXIT_NO_ROOM = 7
-
-/** What registries and credentials are to blame for. */
-const OF_REGISTRIES: ReadonlySet<string> = new Set([
-  'DENIED',
-  'NOT_PUBLIC',
-  'TOOMANYREQUESTS',
-  'UNAUTHORIZED',
-  'UNAVAILABLE',
-  'UPSTREAM_FAILED',
-])
 
 interface PreloadOptions extends AdminClientOptions, ImageOptions {
   readonly pin?: true
@@ -38,6 +27,7 @@ interface PreloadOptions extends AdminClientOptions, ImageOptions {
   readonly parallel?: number
   readonly dryRun?: true
   readonly failedOut?: string
+  readonly detach?: true
   readonly output: 'table' | 'json' | 'ndjson'
 }
 
@@ -53,6 +43,7 @@ Examples:
   larder preload manifests/ --dry-run
   larder preload --job base
   larder preload images.txt --failed-out again.txt
+  larder preload images.txt --detach
 
 Exit codes: 0 all is here, 3 some is not, 5 some is not and registries or credentials are why, 7 there
 is no room, 2 nothing names an image, 130 Ctrl-C.`
@@ -69,6 +60,12 @@ export function preloadCommand(
     .option('--pin', 'keep them until they are unpinned')
     .option('-j, --parallel <number>', 'contents fetched at a time (default: 8)', parallel)
     .option('--dry-run', 'fetch manifests only, and say what the rest would be')
+    .addOption(
+      new Option('--detach', 'only begin it, and print its id: see larder jobs').conflicts([
+        'failedOut',
+        'dataDir',
+      ]),
+    )
     .option('--failed-out <file>', 'write the names of images that failed to this file')
     .addOption(
       new Option('--job <name>', 'run this preload job of the configuration').conflicts([
@@ -110,6 +107,7 @@ async function preload(
     dryRun,
   }
   await using client = await AdminClient.open(options, io)
+  if (options.detach === true) return await begin(client, request, output, io)
   const onLine = (line: object) => void io.stdout.write(`${JSON.stringify(line)}\n`)
   const lines = output === 'ndjson' ? { onLine } : {}
   const preloaded = await runPreload(client, request, { io, terminal, ...lines })
@@ -118,19 +116,21 @@ async function preload(
     await writeFile(resolve(io.cwd, failedOut), failed.map(({ image }) => `${image}\n`).join(''))
   }
   if (output === 'json') io.stdout.write(`${JSON.stringify(toJson(preloaded), undefined, 2)}\n`)
-  if (output === 'table') for (const line of table(preloaded, dryRun)) io.stdout.write(`${line}\n`)
+  if (output === 'table')
+    for (const line of tableOf(preloaded, dryRun)) io.stdout.write(`${line}\n`)
   const code = exitCodeOf(failed, named?.isPartial ?? false)
   if (code !== 0) throw new ExitError(code)
 }
 
-/** The failed come last, where they are seen. */
-function table({ images, done }: Preloaded, isDryRun: boolean): readonly string[] {
-  const unchecked = [...images.values()].flatMap(({ image, warning }) =>
-    warning === undefined ? [] : [`${image}: here, but its tag could not be looked up: ${warning}`],
-  )
-  const failed = done.failed.map(({ image, message }) => `${image}: ${message}`)
-  const title = failed.length === 0 ? [] : ['', 'FAILED']
-  return [...unchecked, summaryOf(done, isDryRun), ...title, ...failed]
+/** It goes on by itself. */
+async function begin(
+  client: AdminClient,
+  request: object,
+  output: PreloadOptions['output'],
+  { stdout }: Surroundings,
+): Promise<void> {
+  const job = (await client.post('/jobs', request)) as RunDetail
+  stdout.write(output === 'table' ? `${job.id}\n` : `${JSON.stringify(job)}\n`)
 }
 
 function toJson({ images, done }: Preloaded): object {
@@ -144,12 +144,6 @@ function toJson({ images, done }: Preloaded): object {
   }))
   const { images: counts, ...rest } = done
   return { images: list, counts, ...rest }
-}
-
-function exitCodeOf(failed: readonly Failed[], isPartial: boolean): number {
-  if (failed.some(({ code }) => code === 'NO_ROOM')) return EXIT_NO_ROOM
-  if (failed.length === 0) return isPartial ? EXIT_PARTIAL : 0
-  return failed.every(({ code }) => OF_REGISTRIES.has(code)) ? EXIT_UPSTREAM : EXIT_PARTIAL
 }
 
 function parallel(text: string): number {

@@ -82,6 +82,10 @@ const COMMANDS: readonly Entry[] = [
       return (await import('./export.ts')).exportCommand(io, terminal)
     },
   },
+  {
+    name: 'jobs',
+    load: async ({ io, terminal }) => (await import('./jobs.ts')).jobsCommand(io, terminal),
+  },
   { name: 'config', load: async ({ io }) => (await import('./config.ts')).configCommand(io) },
   {
     name: 'healthcheck',

@@ -15,11 +15,24 @@ import type { Version } from './version.ts'
 const EXIT_FAILURE = 1
 const EXIT_CONFIG = 2
 
+const EXAMPLES = `
+Without -c it is ./config/larder.yaml, where there is one, else defaults that serve the usual registries.
+SIGHUP reads it again.
+
+Examples:
+  larder serve
+  larder serve -c /etc/larder/larder.yaml
+  LARDER__SERVER__LISTEN=:6000 larder serve
+
+Exit codes: 0 it was ended, 1 failure, 2 the configuration cannot be used, 75 another Larder has the data
+directory.`
+
 /** `larder serve` */
 export function serveCommand(version: Version): Command {
   return new Command('serve')
     .description('run the cache until SIGTERM or SIGINT; a second one does not wait for pulls')
     .option('-c, --config <file>', 'the configuration file')
+    .addHelpText('after', EXAMPLES)
     .action((options: { config?: string }) => serve(options.config, version))
 }
 

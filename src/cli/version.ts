@@ -1,6 +1,11 @@
 import { readFileSync } from 'node:fs'
 
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
+
+const EXAMPLES = `
+Examples:
+  larder version
+  larder version -o json`
 
 export interface Version {
   readonly larder: string
@@ -17,7 +22,8 @@ export function readVersion(): Version {
 export function versionCommand(version: Version): Command {
   return new Command('version')
     .description('print the version')
-    .option('-o, --output <format>', 'table or json', 'table')
+    .addOption(new Option('-o, --output <format>').choices(['table', 'json']).default('table'))
+    .addHelpText('after', EXAMPLES)
     .action(({ output }: { output: string }) => {
       const { larder } = version
       const node = process.version

@@ -19,10 +19,15 @@ function run(site: Site, ...args: readonly string[]): Promise<Ended> {
 }
 
 test('every command has help with examples', async () => {
-  for (const command of ['pin', 'unpin', 'purge', 'gc', 'verify', 'reload']) {
+  const { stdout: program } = await larder(['--help'])
+  const commands = [...program.matchAll(/^ {2}([a-z-]+) .*$/gm)].map(([, name = '']) => name)
+  const named = commands.filter((name) => name !== 'help')
+  assert.ok(named.length >= 22, named.join())
+  for (const command of named) {
     const { code, stdout } = await larder([command, '--help'])
     assert.equal(code, 0)
-    assert.match(stdout, new RegExp(`Examples:\n {2}larder ${command}`), stdout)
+    const example = command === 'completion' ? 'source <\\(larder completion' : `larder ${command}`
+    assert.match(stdout, new RegExp(`Examples:\n {2}(?:helm .* \\| )?${example}`), stdout)
   }
 })
 

@@ -58,7 +58,7 @@ test('bash completes commands, options and the values that an option may have', 
     [['ls', '--so'], ['--sort']],
     [
       ['ls', '--sort', ''],
-      ['size', 'last-pull', 'name'],
+      ['size', 'last-pull', 'pulls', 'name'],
     ],
     [['ls', '--sort', 's'], ['size']],
     [['ls', '--sort', 'size', '--li'], ['--limit']],

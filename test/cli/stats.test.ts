@@ -66,6 +66,8 @@ test('it says what the cache is good for, how full it is, and whether pins are c
   assert.match(lines['hit ratio'] ?? '', /^\d\d\.\d % of requests, \d\d\.\d % of bytes$/)
   assert.match(lines['served'] ?? '', /^\d+ KiB$/)
   assert.match(lines['saved'] ?? '', /^\d+ KiB$/)
+  assert.match(lines['now'] ?? '', /^16 requests, \d\d\.\d % hits; \d+ KiB served, \d+ KiB saved$/)
+  assert.equal(lines['24 h'], lines['now'])
   assert.match(lines['disk'] ?? '', /^5\d KiB of 1\.0 GiB \(0\.0 %\), .* free$/)
   assert.match(lines['content'] ?? '', /^4 blobs, 2 manifests, 2 tags$/)
   assert.match(lines['pins'] ?? '', /^0 complete, 1 incomplete \(\d+ B missing\), 5\d KiB$/)
@@ -89,7 +91,7 @@ test('--watch writes one block over the other on a terminal, until Ctrl-C', asyn
   const written = await watch(site.app.adminUrl, true, 3)
   const blocks = stripVTControlCharacters(written).match(/^up .*$/gm)
   assert.equal(blocks?.length, 3)
-  const up = '\u001b[8A'
+  const up = '\u001b[10A'
   assert.equal(written.split(up).length - 1, 2, 'the second and third begin where the first did')
   assert.ok(written.endsWith('\n'))
 })

@@ -6,12 +6,14 @@ import { test } from 'node:test'
 import { ExitError } from '../../src/cli/exit.ts'
 import { upstreamsCommand } from '../../src/cli/upstreams.ts'
 import type { Environment } from '../../src/config/environment.ts'
+import { PreloadSite } from '../airgap/site.ts'
 import { withFile } from '../config/support.ts'
 import { FaultRegistry } from '../support/fault-registry.ts'
 import { buildImage } from '../support/images.ts'
 import { type Answer, ScriptedServer } from '../support/scripted-server.ts'
 import { FakeProgram, programsIn } from '../upstream/credentials/site.ts'
 import { LOOPBACK_CERT, LOOPBACK_KEY } from '../upstream/loopback-tls.ts'
+import { larder } from './admin.ts'
 
 interface Outcome {
   readonly stdout: string
@@ -31,7 +33,9 @@ async function run(
   args: readonly string[],
   { env = {}, files = {} }: RunOptions = {},
 ): Promise<Outcome> {
-  return await withFile(JSON.stringify({ version: 1, upstreams }), async (cwd) => {
+  // Port 9 is nobody's: what is configured is all that is known.
+  const server = { adminListen: '127.0.0.1:9' }
+  return await withFile(JSON.stringify({ version: 1, server, upstreams }), async (cwd) => {
     for (const [name, text] of Object.entries(files)) await writeFile(join(cwd, name), text)
     let stdout = ''
     const io = {
@@ -320,4 +324,33 @@ test('a forward proxy is what is resolved and connected to, shown without its pa
   assert.equal(lines[0], 'ok      dns         the forward proxy 127.0.0.1 is an address')
   assert.match(lines[1] ?? '', /^ok {6}connect {5}the forward proxy connected to 127\.0\.0\.1/)
   assert.ok(!stdout.includes('canary'))
+})
+
+test('a running server says how its upstreams are, and takes what an operator decides', async () => {
+  await using site = await PreloadSite.start()
+  site.registry.add('team/app', buildImage(), 'v1')
+  const larderAt = (...args: readonly string[]) =>
+    larder(['upstreams', ...args, '--server', site.app.adminUrl])
+  await site.app.get('/v2/team/app/manifests/v1?ns=reg.test')
+  const up = await larderAt()
+  assert.equal(up.code, 0, up.stderr)
+  assert.match(up.stdout, /^NAME +STATE +ACCESS +LATENCY +QUOTA +CREDENTIALS +LAST ERROR$/m)
+  assert.match(up.stdout, /^reg\.test +up +public +\d+ ms, \d+ ms +- +- +-$/m)
+  const walk = await larderAt('test', 'reg.test', 'team/app:v1')
+  assert.equal(walk.code, 0, walk.stderr)
+  assert.match(walk.stdout, /^ok {6}manifest /m)
+  const ends = await larderAt('test', 'reg.test', 'team/none:v1')
+  assert.equal(ends.code, 5)
+  const blocked = await larderAt('block', 'reg.test', '--reason', 'it lies')
+  assert.equal(blocked.code, 0, blocked.stderr)
+  assert.match(blocked.stdout, /^reg\.test +blocked since 20.*Z: it lies +public /m)
+  const json = JSON.parse((await larderAt('-o', 'json')).stdout)
+  assert.equal(json[0].blocked.reason, 'it lies')
+  const unblocked = await larderAt('unblock', 'reg.test')
+  assert.match(unblocked.stdout, /^reg\.test +up /m)
+  const unknown = await larderAt('block', 'none')
+  assert.equal(unknown.code, 6)
+  assert.match(unknown.stderr, /no upstream is called none; there are: reg\.test/)
+  const gone = await larder(['upstreams', '--server', 'http://127.0.0.1:9'])
+  assert.equal(gone.code, 1)
 })
