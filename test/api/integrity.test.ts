@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { readdir, rm, unlink } from 'node:fs/promises'
+import { readdir, rename, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
 import type { Digest } from '../../src/oci/digest.ts'
 import { cutFile, flipByte, pathOf } from '../store/integrity-site.ts'
-import { send } from '../support/http-client.ts'
+import { open, readResponse, send } from '../support/http-client.ts'
 import { APP, startHub } from '../support/hub.ts'
 import { seededBytes } from '../support/images.ts'
 import { SkippingClock } from '../support/skipping-clock.ts'
@@ -127,6 +127,29 @@ test('a file that is cut short, or gone, is fetched anew by the next pull', asyn
   assert.ok((await pull()).body.equals(BYTES))
   assert.equal(fetched(), 3)
 })
+
+for (const [what, harm] of [
+  ['deleted', (path: string) => unlink(path)],
+  ['replaced by another', (path: string) => rename(`${path}.other`, path)],
+] as const) {
+  test(`a file that is ${what} while it is sent is sent to its end`, async () => {
+    await using hub = await startHub({ app: { chunkCacheBytes: 0 } })
+    const { app, registry } = hub
+    const bytes = seededBytes('sent', 48 * MIB)
+    const digest = registry.content.putBlob('library/app', bytes)
+    const path = `${APP}/blobs/${digest}`
+    await app.get(path)
+    await app.until('larder_store_blobs', 1)
+    const file = pathOf(app.dataDir, digest)
+    await writeFile(`${file}.other`, 'other bytes')
+    const sending = await open(app.url, path)
+    await harm(file)
+    const { body, complete } = await readResponse(sending)
+    assert.ok(complete && body.equals(bytes))
+    const next = await app.get(path)
+    assert.ok(next.complete && next.body.equals(bytes))
+  })
+}
 
 test('damage that a pull finds is counted once, and said with its digest', async () => {
   await using cached = await startCached()
