@@ -54,6 +54,10 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
   })
   const { config } = loaded
   const logger = createLogger(config.log)
+  // It ends by that, and is started anew by whoever runs it: half alive it would be worse than dead.
+  process.on('uncaughtExceptionMonitor', (err) => {
+    logger.error({ err }, 'ended by a bug: please report it')
+  })
   for (const warning of loaded.warnings) logger.warn(formatProblem(warning))
   const options = {
     config,

@@ -12,6 +12,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 
 import { encodedOf } from '../../src/oci/digest.ts'
 import { Barrier } from '../support/barrier.ts'
@@ -84,3 +85,24 @@ async function stop(larder: RunningLarder, signals: 1 | 2): Promise<number> {
   }
   return closing
 }
+
+test('row 42: what nobody has caught ends it with a line that says so, and the next start is well', async () => {
+  await using dir = await makeTempDir()
+  await using registry = await new FaultRegistry().start()
+  const bytes = seededBytes('row 42', MIB)
+  const digest = registry.content.putBlob('acme/app', bytes)
+  const path = `/v2/acme/app/blobs/${digest}`
+  const upstream = { name: 'test', url: registry.origin, default: true, access: 'public' }
+  const options = { upstreams: [upstream], dataDir: join(dir.path, 'data') }
+  const bug = 'process.on("SIGUSR2", () => void Promise.reject(new Error("a bug")))'
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const program = [`--import=data:text/javascript,${encodeURIComponent(bug)}`, main]
+  const first = await startLarder({ ...options, program })
+  assertWhole(await send(first.url, path), bytes)
+  process.kill(first.pid, 'SIGUSR2')
+  const [line] = await first.logged('ended by a bug: please report it')
+  assert.match(JSON.stringify(line), /"message":"a bug"/)
+  assert.equal(await first.close(), 1)
+  await using second = await startLarder(options)
+  assertWhole(await send(second.url, path), bytes)
+})
