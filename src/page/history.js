@@ -25,5 +25,5 @@ export function useHistory() {
   const known = data === undefined ? 0 : (data.now - data.last24Hours.since) / HOUR_MS
   const [hours, minutes] = PERIODS.find(([period]) => period >= known) ?? [24, 10]
   const path = `/overview/history?over=${hours}h&step=${minutes}m`
-  return { hours, history: useLoad(data === undefined ? undefined : path, EVERY_MS) }
+  return { hours, history: useLoad(data === undefined ? undefined : path, EVERY_MS, true) }
 }

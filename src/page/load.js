@@ -16,9 +16,10 @@ import { useServices } from './services.js'
  * @template T
  * @param {string | undefined} path what to ask; `undefined`: nothing yet
  * @param {number} [everyMs] absent: once
+ * @param {boolean} [keepsLast] whether what another path has said stays until this one says something
  * @returns {Loaded<T>}
  */
-export function useLoad(path, everyMs) {
+export function useLoad(path, everyMs, keepsLast = false) {
   const { api } = useServices()
   const [state, setState] = useState(
     /** @type {{ path?: string, data?: T, error?: Error | undefined }} */ ({}),
@@ -46,7 +47,7 @@ export function useLoad(path, everyMs) {
   }, [api, path, everyMs, asked])
   const isCurrent = state.path === path
   return {
-    data: isCurrent ? state.data : undefined,
+    data: isCurrent || keepsLast ? state.data : undefined,
     error: isCurrent ? state.error : undefined,
     reload,
   }

@@ -270,6 +270,36 @@ test('the sums of the charts are those of the API, and what is copied is what is
   assert.match(copied, /\[\[registry\]\]/)
 })
 
+test('images are searched, sorted and paged', async () => {
+  await using site = await PageSite.start({ pulls: 12 })
+  for (let at = 0; at < 60; at++) {
+    const image = buildImage({ seed: `many/${at}`, layers: [100 + at] })
+    site.registry.content.add(`many/image-${at}`, image, 'v1')
+    await site.pull(`many/image-${at}`, image, 'v1')
+  }
+  await using tab = await Tab.open(browser, site.url)
+  const { page } = tab
+  const rows = page.getByRole('table', { name: 'Images' }).getByRole('row')
+  await tab.go('/images')
+  await page.getByRole('link', { name: 'reg.test/many/image-59:v1' }).waitFor()
+  assert.equal(await rows.count(), 51)
+  await page.getByRole('button', { name: 'Next' }).click()
+  await page.getByText('Page 2').waitFor()
+  await page.getByRole('link', { name: NGINX, exact: true }).waitFor()
+  await page.getByRole('button', { name: 'Previous' }).click()
+  await page.getByRole('link', { name: 'reg.test/many/image-59:v1' }).waitFor()
+  await page.getByRole('columnheader', { name: 'Pulls' }).getByRole('button').click()
+  await page
+    .getByRole('columnheader', { name: 'Pulls' })
+    .and(page.locator('[aria-sort=descending]'))
+    .waitFor()
+  const { images } = (await site.ask('/images?sort=pulls&limit=50')).body
+  await rows.nth(1).getByText(images[0].repository.split('/').at(-1)).first().waitFor()
+  await page.getByRole('searchbox').fill('many/image-1')
+  await page.getByRole('link', { name: NGINX, exact: true }).waitFor({ state: 'detached' })
+  assert.equal(await rows.count(), 12)
+})
+
 test('what strangers wrote is text, wherever it is shown', async () => {
   await using site = await PageSite.start({ pulls: 8 })
   await using tab = await Tab.open(browser, site.url)

@@ -36,6 +36,8 @@ export function View({ query }) {
   const said = url ?? guess.url
   const setup = useLoad(
     said === undefined ? undefined : pathOf({ runtime, url: said.trim(), fallback, everything }),
+    undefined,
+    true,
   )
   const [runtimes, setRuntimes] = useState(/** @type {readonly string[]} */ ([runtime]))
   useEffect(() => {

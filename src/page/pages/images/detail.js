@@ -1,5 +1,5 @@
 import { useState } from 'preact/hooks'
-import { percent, plural } from '../../format.js'
+import { count, percent, plural } from '../../format.js'
 import { html } from '../../html.js'
 import { useAction, useLoad } from '../../load.js'
 import { useNodeUrl } from '../../node-url.js'
@@ -124,6 +124,8 @@ function Summary({ name, image }) {
       <div class="stack">
         <${Facts}
           rows=${[
+            ['Pulls', count(image.pulls)],
+            ['Last pull', html`<${Time} at=${image.lastPulledAt} />`],
             ['Last use', html`<${Time} at=${image.lastUsedAt} />`],
             [
               'Tag checked',

@@ -32,6 +32,7 @@ const COLUMNS = [
     name: 'size',
     cell: (image) => html`<${Sizes} image=${image} />`,
   },
+  { label: 'Pulls', kind: 'number', name: 'pulls', cell: ({ pulls }) => count(pulls) },
   {
     label: 'Last use',
     kind: 'number',
@@ -53,7 +54,7 @@ export function ImageList({ query }) {
     setBefore([])
     changeQuery(changes)
   }
-  const images = useLoad(pathOf(wanted, before.at(-1)))
+  const images = useLoad(pathOf(wanted, before.at(-1)), undefined, true)
   const lead =
     overview === undefined
       ? undefined
@@ -152,6 +153,7 @@ function Filters({ wanted, onChange }) {
       <span>Sort by</span>
       <select class="input" value=${wanted.sort} onChange=${(/** @type {any} */ event) => onChange({ sort: event.target.value })}>
         <option value="last-pull">Last use</option>
+        <option value="pulls">Pulls</option>
         <option value="size">Size</option>
         <option value="name">Name</option>
       </select>
