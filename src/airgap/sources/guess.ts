@@ -1,7 +1,7 @@
 /** What may be an image in a text that is there for something else. */
 
 import type { Findings, Spot } from './findings.ts'
-import { isHostedRegistry, readImage } from './image-text.ts'
+import { isHostedRegistry, isTagged, readImage } from './image-text.ts'
 
 /** Runs of what images are written with; everything else separates. */
 const WORD = /[A-Za-z0-9][\w.:/@-]*/g
@@ -71,8 +71,4 @@ function isLikely(raw: string, isNamedImage: boolean): boolean {
   if (raw.includes('@')) return true
   // host:8080 and a/b:8080 are ports more often than tags.
   return isTagged(raw) && raw.includes('/') && (isHostedRegistry(raw) || !/:\d+$/.test(raw))
-}
-
-function isTagged(raw: string): boolean {
-  return /:[^/:]+$/.test(raw)
 }

@@ -28,3 +28,8 @@ export function isHostedRegistry(raw: string): boolean {
   const first = /^([^/]+)\//.exec(raw)?.[1] ?? ''
   return /[.:]/.test(first) || first === 'localhost'
 }
+
+/** Whether a tag is written behind it, not a port. */
+export function isTagged(raw: string): boolean {
+  return /:[^/:]+$/.test(raw)
+}

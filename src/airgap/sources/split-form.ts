@@ -1,10 +1,11 @@
 import type { Findings } from './findings.ts'
-import { readImage } from './image-text.ts'
+import { isTagged, readImage } from './image-text.ts'
 import type { Certainty } from './mention.ts'
 import { type At, get, scalarOf, spotOf, stringOf } from './tree.ts'
 
 export const SPLIT_KEYS: ReadonlySet<string> = new Set([
   'registry',
+  'hub',
   'repository',
   'image',
   'tag',
@@ -12,22 +13,26 @@ export const SPLIT_KEYS: ReadonlySet<string> = new Set([
   'digest',
 ])
 
+const SPLIT_VERSIONS = ['tag', 'version', 'digest'] as const
+
 /**
  * An image in pieces, as charts' values and custom resources have it: `{registry, repository, tag,
- * digest}`, or `{repository, image, version}` with the name's last segment apart.
+ * digest}`, `{repository, image, version}` with the name's last segment apart, or `{registry, image,
+ * tag}`, where `hub` may stand for `registry`.
  *
  * @returns whether it is one
  */
 export function readSplitForm(map: At, certainty: Certainty, findings: Findings): boolean {
-  const repositoryAt = get(map, 'repository')
+  const hosted = hostedImage(map)
+  const repositoryAt = get(map, 'repository') ?? hosted
   const repository = stringOf(repositoryAt)
   if (repositoryAt === undefined || repository === undefined) return false
   const version = scalarOf(get(map, 'tag')) ?? scalarOf(get(map, 'version'))
   const digest = scalarOf(get(map, 'digest'))
-  const raw = nameOf(map, repository) + suffixOf(version, digest)
+  const raw = nameOf(map) + suffixOf(version, digest)
   if (readImage(raw) === undefined) return false
   // Without a version an operator puts its own there, which nobody can know from here.
-  const isComplete = version !== undefined || digest !== undefined
+  const isComplete = repositoryAt.node === hosted?.node || (version ?? digest) !== undefined
   if (!isComplete && get(map, 'image') === undefined && !hasPull(map)) return false
   return findings.tryImage(raw, spotOf(repositoryAt), {
     certainty: isComplete ? certainty : 'maybe',
@@ -35,10 +40,20 @@ export function readSplitForm(map: At, certainty: Certainty, findings: Findings)
   })
 }
 
-function nameOf(map: At, repository: string): string {
-  const registry = stringOf(get(map, 'registry'))
-  const image = stringOf(get(map, 'image'))
-  return [registry, repository, image].filter((part) => part !== undefined && part !== '').join('/')
+/** Without a repository, whose place it takes: where that says its own version, none is beside it. */
+function hostedImage(map: At): At | undefined {
+  const image = get(map, 'image')
+  const isVersioned = isTagged(stringOf(image) ?? '') || SPLIT_VERSIONS.some((key) => get(map, key))
+  return hostOf(map) !== undefined && isVersioned ? image : undefined
+}
+
+function nameOf(map: At): string {
+  const parts = [hostOf(map), stringOf(get(map, 'repository')), stringOf(get(map, 'image'))]
+  return parts.filter((part) => part !== undefined && part !== '').join('/')
+}
+
+function hostOf(map: At): string | undefined {
+  return stringOf(get(map, 'registry')) ?? stringOf(get(map, 'hub'))
 }
 
 /** A digest may stand in place of the version, or behind it (`v1@sha256:…`). */

@@ -181,12 +181,18 @@ spec:
   five: {repository: quay.io/a, image: five, version: "${DIGEST_A}"}
   six: {repository: "git@github.com:a/six", tag: v1}
   seven: {repository: a/seven, tag: 1.10}
+  eight: {registry: registry.k8s.io, image: a/eight, tag: v1, digest: "${DIGEST_A}"}
+  nine: {hub: quay.io/a, image: nine, tag: 1.24.0}
+  ten: {registry: quay.io, image: a/ten:v1}
 `)
   assert.deepEqual(sure(found), [
     'quay.io/a/one:v1',
     `quay.io/a/four:v1@${DIGEST_A}`,
     `quay.io/a/five@${DIGEST_A}`,
     'docker.io/a/seven:1.10',
+    `registry.k8s.io/a/eight:v1@${DIGEST_A}`,
+    'quay.io/a/nine:1.24.0',
+    'quay.io/a/ten:v1',
   ])
   assert.deepEqual(maybe(found), ['quay.io/a/two:latest'])
 })
