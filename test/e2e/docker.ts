@@ -28,9 +28,12 @@ export interface DockerOptions {
 }
 
 /** What is read below /etc alone is ours in a mount namespace; nobody is asked for names. */
-const START =
-  'mount --bind "$1/etc/docker" /etc/docker && mount --bind "$1/hosts" /etc/hosts && ' +
-  'mount --bind /dev/null /etc/resolv.conf && shift && exec dockerd "$@"'
+const START = [
+  'mount --bind "$1/etc/docker" /etc/docker',
+  'mount --bind "$1/hosts" /etc/hosts',
+  '{ [ ! -e /etc/resolv.conf ] || mount --bind /dev/null /etc/resolv.conf; }',
+  'shift && exec dockerd "$@"',
+].join(' && ')
 
 export async function startDocker({ network, root, hosts }: DockerOptions): Promise<Docker> {
   const dir = await makeTempDir('larder-e2e-docker-')
