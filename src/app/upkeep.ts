@@ -62,7 +62,7 @@ export async function keepStore(parts: UpkeepParts): Promise<KeptStore> {
   const { path, files, catalog, settings, protection, events, flushUses, ready, now } = parts
   const { elapsed, onError, assertWritable } = parts
   const runs = { elapsed, ...(parts.onRun === undefined ? {} : { onRun: parts.onRun }) }
-  const { retention, selection } = catalog
+  const { retention, selection, remembered } = catalog
   const rows = retention
   const failAt = parts.failAt === undefined ? {} : { failAt: parts.failAt }
   const measure = parts.measure === undefined ? {} : { measure: parts.measure }
@@ -75,7 +75,7 @@ export async function keepStore(parts: UpkeepParts): Promise<KeptStore> {
   const eviction = new Eviction({ ...common, rows, quota })
   const admission = new Admission({ quota, eviction, ready, onError, elapsed })
   const blobs = new CappedBlobs({ blobs: files, quota, admission, removal, leases, assertWritable })
-  const leftovers = new Leftovers({ blobs: files, retention, selection, quota, leases, now })
+  const leftovers = new Leftovers({ blobs: files, retention, remembered, quota, leases, now })
   const garbage = new Garbage({ ...common, ...runs, retention, selection, leftovers, ready })
   const purge = new Purge({ ...common, retention, selection, eviction, events })
   const tasks = { eviction, admission, leftovers }

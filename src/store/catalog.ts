@@ -11,6 +11,7 @@ import { ManifestRows } from './catalog/manifests.ts'
 import { type MemberPlace, MemberRows } from './catalog/members.ts'
 import { PinRows, toRow } from './catalog/pins.ts'
 import { PlaceRows } from './catalog/places.ts'
+import { RememberedRows } from './catalog/remembered.ts'
 import { RetentionRows } from './catalog/retention.ts'
 import { RunRows } from './catalog/runs.ts'
 import { type Sample, SampleRows } from './catalog/samples.ts'
@@ -77,6 +78,7 @@ export class SqliteCatalog implements Catalog {
   /** Read without a promise, as what is decided of a row and what is done to it must be one step. */
   readonly retention: RetentionRows
   readonly selection: SelectionRows
+  readonly remembered: RememberedRows
   readonly images: ImageRows
   readonly #failAt: FailAt
   readonly #assertWritable: () => void
@@ -108,6 +110,7 @@ export class SqliteCatalog implements Catalog {
     this.pins = new PinRows(database)
     this.retention = new RetentionRows(database)
     this.selection = new SelectionRows(database)
+    this.remembered = new RememberedRows(database)
     this.images = new ImageRows(database)
     this.#transact = database.transaction((work: () => void) => work())
   }

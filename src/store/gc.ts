@@ -81,7 +81,10 @@ export class Garbage {
       ? keptOnly(kept)
       : sum(keptOnly(kept), await removal.run(plan.leaving, 'manual', protection))
     const files = await this.#files(dryRun ? preview : undefined)
-    if (!dryRun) await leftovers.shortenHistories()
+    if (!dryRun) {
+      await leftovers.shortenHistories()
+      await leftovers.forgetLists()
+    }
     const report = dryRun ? preview.report() : { removed, items: [] }
     return { ...report, files }
   }

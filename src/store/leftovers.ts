@@ -1,7 +1,8 @@
 import type { Digest } from '../oci/digest.ts'
+import type { Tag } from '../oci/reference.ts'
 import type { FileBlobs, Part, Quarantined, StoredFile } from './blobs.ts'
+import type { ListPosition, RememberedRows } from './catalog/remembered.ts'
 import type { RetentionRows } from './catalog/retention.ts'
-import type { SelectionRows } from './catalog/selection.ts'
 import type { Leases } from './leases.ts'
 import type { Quota } from './quota.ts'
 import { Slices } from './slices.ts'
@@ -9,7 +10,7 @@ import { Slices } from './slices.ts'
 export interface LeftoversOptions {
   readonly blobs: FileBlobs
   readonly retention: Pick<RetentionRows, 'blob'>
-  readonly selection: SelectionRows
+  readonly remembered: RememberedRows
   readonly quota: Quota
   readonly leases: Pick<Leases, 'has'>
   /** Epoch milliseconds of the files' own clock: it is compared with their times. */
@@ -26,9 +27,14 @@ const MAX_QUARANTINE_SHARE = 0.05
 const MAX_QUARANTINE_FILES = 1000
 /** What a tag has pointed at, beyond which nobody looks back. */
 const MAX_MOVES = 100
+/** How long it is remembered where a tag has pointed that is not known any more. */
+const GONE_TAG_MS = 30 * DAY_MS
+/** Registries' lists, for an outage. */
+const MAX_LISTS = 10_000
+const MAX_LIST_BYTES = 64 * 1024 ** 2
 const PAGE = 128
 
-/** What is left of downloads, damage and moves, each with its bound. */
+/** What is left of downloads, damage, moves and questions, each with its bound. */
 export class Leftovers {
   readonly #options: LeftoversOptions
 
@@ -102,20 +108,47 @@ export class Leftovers {
     quota.gone(digest, size)
   }
 
-  /** Of each tag the newest moves stay. */
+  /** Of each tag the newest moves stay; of one that is gone, what is still here. */
   async shortenHistories(): Promise<void> {
-    const { selection } = this.#options
+    const { remembered, now } = this.#options
     const slices = new Slices()
-    for (let after = { repositoryId: -1, tag: '' }; ; ) {
-      const page = selection.pageHistories(after, PAGE)
-      for (const { repositoryId, tag, moves } of page) {
-        if (moves > MAX_MOVES) selection.shortenHistory(repositoryId, tag, MAX_MOVES)
+    for (let after = { repositoryId: -1, tag: '' as Tag }; ; ) {
+      const page = remembered.pageHistories(after, PAGE)
+      for (const { repositoryId, tag, moves, isHere } of page) {
+        if (moves > MAX_MOVES) remembered.shortenHistory(repositoryId, tag, MAX_MOVES)
+        if (isHere === 0) remembered.forgetHistory(repositoryId, tag, now() - GONE_TAG_MS)
         await slices.rest()
       }
       const last = page.at(-1)
       if (last === undefined) return
       after = last
       await slices.end()
+    }
+  }
+
+  /** The newest stay: anybody may ask for lists of what never was. */
+  async forgetLists(): Promise<void> {
+    const { remembered } = this.#options
+    const surplus = await this.#surplusList()
+    if (surplus === undefined) return
+    const slices = new Slices()
+    while (remembered.forgetLists(surplus, PAGE) === PAGE) await slices.end()
+  }
+
+  /** The newest that is too much, with all that are older. */
+  async #surplusList(): Promise<ListPosition | undefined> {
+    const slices = new Slices()
+    let lists = 0
+    let bytes = 0
+    for (let before: ListPosition = { checkedAt: Number.MAX_SAFE_INTEGER, id: 0 }; ; ) {
+      const page = this.#options.remembered.pageLists(before, PAGE)
+      for (const list of page) {
+        bytes += list.size
+        if (++lists > MAX_LISTS || bytes > MAX_LIST_BYTES) return list
+        before = list
+      }
+      if (page.length === 0) return undefined
+      await slices.rest()
     }
   }
 }

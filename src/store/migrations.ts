@@ -206,4 +206,7 @@ export const MIGRATIONS: readonly string[] = [
   alter table clock add column leave integer not null default 86400000;
   update clock set wall = at;
   `,
+  `
+  create index lists_by_check on lists (checked_at);
+  `,
 ]

@@ -84,6 +84,7 @@ export class Upkeep {
         for (const one of surplus) await leftovers.removeQuarantined(one)
       },
       () => leftovers.shortenHistories(),
+      () => leftovers.forgetLists(),
     ]
     for (const step of steps) {
       if (this.#isStopped) return

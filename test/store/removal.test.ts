@@ -255,6 +255,46 @@ test('a file that has had no row for a day goes, and a younger one stays', async
   assert.equal(await site.files.stat(digestOf(young)), 1000)
 })
 
+test('where a tag has pointed that is gone is forgotten with what it meant, after a month', async () => {
+  await using site = await openCappedSite({ cap: 1024 * KIB })
+  const [gone, here] = ['gone' as Tag, 'here' as Tag]
+  await pullImage(site, gone, { own: 10 * KIB })
+  await pullImage(site, here, { other: 10 * KIB })
+  await site.catalog.deleteTag(HUB, gone)
+  site.time.now += 31 * DAY
+  await site.upkeep.run()
+  assert.equal((await site.catalog.listTagHistory(HUB, gone)).length, 1, 'it is garbage by that')
+  await site.garbage.collect()
+  await site.upkeep.run()
+  assert.deepEqual(await site.catalog.listTagHistory(HUB, gone), [])
+  assert.equal((await site.catalog.listTagHistory(HUB, here)).length, 1)
+  assert.deepEqual(site.failures, [])
+})
+
+test('of registries’ lists the newest ten thousand are remembered, or 64 MiB of them', async () => {
+  await using site = await openCappedSite({ cap: 1024 * KIB })
+  const { catalog, time } = site
+  const put = (key: string, body: string) =>
+    catalog.putList(HUB, 'referrers', key, { body, checkedAt: time.now++ })
+  const left = async (keys: readonly string[]) => {
+    const found = await Promise.all(keys.map((key) => catalog.getList(HUB, 'referrers', key)))
+    return keys.filter((_, i) => found[i] !== undefined)
+  }
+  site.database.exec('begin')
+  for (let i = 0; i < 10_300; i++) await put(`${i}`, '[]')
+  site.database.exec('commit')
+  await site.upkeep.run()
+  assert.deepEqual(await left(['0', '299', '300', '10299']), ['300', '10299'])
+  await put('0', '[]')
+  for (let i = 0; i < 40; i++) await put(`large ${i}`, ' '.repeat(2 * 1024 * KIB))
+  await site.upkeep.run()
+  assert.deepEqual(await left(['0', '10299', 'large 7', 'large 8', 'large 39']), [
+    'large 8',
+    'large 39',
+  ])
+  assert.deepEqual(site.failures, [])
+})
+
 test('of a tag the newest hundred moves are remembered', async () => {
   await using site = await openCappedSite({ cap: 1024 * KIB })
   const tag = 'nightly' as Tag
@@ -271,6 +311,9 @@ test('of a tag the newest hundred moves are remembered', async () => {
       .prepare('insert into tag_history (repository_id, tag, digest, seen_at) values (1, ?, ?, ?)')
       .run(tag, digest, i)
   }
+  site.database
+    .prepare('insert into tags (repository_id, tag, digest, checked_at) values (1, ?, ?, 130)')
+    .run(tag, digests.at(-1))
   site.database.exec('commit')
   await site.upkeep.run()
   const left = await site.catalog.listTagHistory(HUB, tag)

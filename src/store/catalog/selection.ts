@@ -24,13 +24,6 @@ interface InPlace {
   readonly repositoryId: number
 }
 
-/** A tag that has moved more often than is remembered. */
-export interface LongHistory {
-  readonly repositoryId: number
-  readonly tag: Tag
-  readonly moves: number
-}
-
 /** What an operator selects for removal, a page at a time. Not by promise: see {@link RetentionRows}. */
 export class SelectionRows {
   readonly #places: Statement<[Page], PlaceRow>
@@ -42,8 +35,6 @@ export class SelectionRows {
   readonly #deleteTag: Statement<[Omit<TagRow, 'digest'>]>
   readonly #deleteMember: Statement<[InPlace & { readonly digest: Digest }]>
   readonly #moved: Statement<[Page], { readonly id: number; readonly digest: Digest }>
-  readonly #histories: Statement<[InPlace & { readonly tag: string; readonly limit: number }]>
-  readonly #shorten: Statement<[InPlace & { readonly tag: Tag; readonly keep: number }]>
 
   constructor(database: Database) {
     this.#places = database.prepare(
@@ -85,16 +76,6 @@ export class SelectionRows {
     )
     this.#moved = database.prepare(
       'select id, digest from tag_history where id > :after order by id limit :limit',
-    )
-    this.#histories = database.prepare(
-      `select repository_id as repositoryId, tag, count(*) as moves from tag_history
-       where (repository_id, tag) > (:repositoryId, :tag)
-       group by repository_id, tag order by repository_id, tag limit :limit`,
-    )
-    this.#shorten = database.prepare(
-      `delete from tag_history where id in (
-         select id from tag_history where repository_id = :repositoryId and tag = :tag
-         order by seen_at desc, id desc limit -1 offset :keep)`,
     )
   }
 
@@ -138,14 +119,5 @@ export class SelectionRows {
   /** What tags have pointed at, by the id of the move. */
   pageMoves(after: number, limit: number): { readonly id: number; readonly digest: Digest }[] {
     return this.#moved.all({ after, limit })
-  }
-
-  pageHistories(after: { repositoryId: number; tag: string }, limit: number): LongHistory[] {
-    return this.#histories.all({ ...after, limit }) as LongHistory[]
-  }
-
-  /** Leaves the newest `keep` moves. */
-  shortenHistory(repositoryId: number, tag: Tag, keep: number): void {
-    this.#shorten.run({ repositoryId, tag, keep })
   }
 }
