@@ -6,7 +6,7 @@ import { PreloadError } from '../airgap/failure.ts'
 import { platformsOf } from '../airgap/image.ts'
 import { UNATTENDED } from '../airgap/jobs.ts'
 import { readPasted } from '../airgap/pasted.ts'
-import type { RunRecord, RunRequest } from '../airgap/run-report.ts'
+import type { RunRecord, RunRequest, RunState } from '../airgap/run-report.ts'
 import { RunError, Runs, type RunWork } from '../airgap/runs.ts'
 import { nextRunOf } from '../airgap/schedule.ts'
 import type { PreloadJob } from '../config/config.ts'
@@ -53,7 +53,24 @@ export async function createRuns({ site, airgap, logger }: RunsParts): Promise<R
     records.flatMap(parseRecord),
   )
   metrics.preload.followJobs(() => runs.count())
+  tellOfJobs(site, runs)
   return runs
+}
+
+/** When each job of the configuration has last got everything, and what its last run lacks. */
+function tellOfJobs({ config, metrics }: Site, runs: Runs): void {
+  const ended = runs.list().filter(({ dryRun, state }) => !dryRun && isResult(state))
+  for (const { name } of config().preload) {
+    const [last, ...before] = ended.filter(({ job }) => job === name)
+    if (last === undefined) continue
+    const whole = [last, ...before].find(({ state }) => state === 'done')
+    const failedImages = last.images.failed
+    metrics.preload.jobKnown(name, { failedImages, succeededAt: whole?.endedAt })
+  }
+}
+
+function isResult(state: RunState): boolean {
+  return state === 'done' || state === 'incomplete' || state === 'failed'
 }
 
 /** What the admin API asks of them. */

@@ -1,6 +1,7 @@
 import type { Instruments } from './instruments.ts'
 
 const IMAGE_RESULTS = ['done', 'unchanged', 'failed'] as const
+const BYTE_RESULTS = ['fetched', 'here'] as const
 
 const JOB_STATES = [
   'queued',
@@ -14,8 +15,17 @@ const JOB_STATES = [
 
 export type JobState = (typeof JOB_STATES)[number]
 
-/** What a preload has come to: how many images of each kind. */
-export type PreloadedImages = Readonly<Record<(typeof IMAGE_RESULTS)[number], number>>
+interface JobEnded {
+  /** Everything that it names is here. */
+  readonly isWhole: boolean
+  readonly failedImages: number
+}
+
+/** What a preload has come to: how many images of each kind, and their bytes. */
+export type Preloaded = Readonly<Record<(typeof IMAGE_RESULTS)[number], number>> & {
+  readonly fetchedBytes: number
+  readonly hereBytes: number
+}
 
 /**
  * Preloads, and the jobs of the configuration. Their label is not `job`: that is Prometheus' own, and
@@ -25,6 +35,7 @@ export class PreloadMetrics {
   readonly #succeededAt
   readonly #failedImages
   readonly #images
+  readonly #bytes
   readonly #jobs
   #countJobs: () => ReadonlyMap<JobState, number> = () => new Map()
 
@@ -44,12 +55,18 @@ export class PreloadMetrics {
       'Images preloaded: fetched, here already, not to be had',
       ['result'],
     )
+    this.#bytes = instruments.counter(
+      'preload_bytes_total',
+      'Bytes that preloads needed: fetched from registries, here already',
+      ['result'],
+    )
     this.#jobs = instruments.gauge(
       'preload_jobs',
       'Preloads under way, and the last hundred that have ended, by how they stand',
       ['state'],
     )
     for (const result of IMAGE_RESULTS) this.#images.inc({ result }, 0)
+    for (const result of BYTE_RESULTS) this.#bytes.inc({ result }, 0)
   }
 
   /** Who knows how many there are in each state. */
@@ -63,18 +80,32 @@ export class PreloadMetrics {
   }
 
   /** @returns to be called once, with what came of it, or with nothing when it did not end by itself */
-  began(): (images?: PreloadedImages) => void {
-    return (images) => {
-      if (images === undefined) return
-      for (const result of IMAGE_RESULTS) this.#images.inc({ result }, images[result])
+  began(): (preloaded?: Preloaded) => void {
+    return (preloaded) => {
+      if (preloaded === undefined) return
+      for (const result of IMAGE_RESULTS) this.#images.inc({ result }, preloaded[result])
+      this.#bytes.inc({ result: 'fetched' }, preloaded.fetchedBytes)
+      this.#bytes.inc({ result: 'here' }, preloaded.hereBytes)
     }
   }
 
-  /** A job of the configuration has ended. */
-  jobEnded(
+  /**
+   * What a job of the configuration came to before this process: an alert that a preload is late must
+   * not wait anew after each restart.
+   *
+   * @param succeededAt when it last got everything, epoch milliseconds; `undefined`: never
+   */
+  jobKnown(
     preload: string,
-    { isWhole, failedImages }: { readonly isWhole: boolean; readonly failedImages: number },
+    known: { readonly failedImages: number; readonly succeededAt: number | undefined },
   ): void {
+    const { failedImages, succeededAt } = known
+    if (succeededAt !== undefined) this.#succeededAt.set({ preload }, succeededAt / 1000)
+    this.#failedImages.set({ preload }, failedImages)
+  }
+
+  /** A job of the configuration has ended. */
+  jobEnded(preload: string, { isWhole, failedImages }: JobEnded): void {
     if (isWhole) this.#succeededAt.set({ preload }, Date.now() / 1000)
     this.#failedImages.set({ preload }, failedImages)
   }

@@ -311,6 +311,16 @@ test('jobs of the configuration say when they are due and what they came to, and
   const after = (await site.list()).configured[0]
   assert.equal(after?.last?.id, id, 'a dry run is no result')
   assert.deepEqual(after?.last?.images, { total: 2, done: 2, unchanged: 0, failed: 0 })
+  assert.ok((await site.site.app.metric('larder_preload_last_success_timestamp_seconds')) > 0)
+  await site.site.app.restart()
+  const known = await site.site.app.metric('larder_preload_last_success_timestamp_seconds', {
+    preload: 'nightly',
+  })
+  assert.equal(
+    Math.round(known),
+    Math.round((after?.last?.endedAt ?? 0) / 1000),
+    'no alert begins anew',
+  )
   for (const [body, status] of [
     [{ job: 'none' }, 404],
     [{ job: 'nightly', pin: true }, 400],

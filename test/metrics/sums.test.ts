@@ -282,6 +282,7 @@ test('under a mixed load every pull has one result, and all bytes are counted on
   const preload = await ledger.settle('a preload', {})
   assert.equal(preload.since('larder_fetched_bytes_total', { reason: 'preload' }), preload.sent)
   assert.equal(preload.since('larder_preload_images_total', { result: 'done' }), 1)
+  assert.equal(preload.since('larder_preload_bytes_total', { result: 'fetched' }), preload.sent)
   assert.equal(await app.metric('larder_preload_jobs', { state: 'running' }), 0)
 
   await flipByte(app.dataDir, large, 5)
