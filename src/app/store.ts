@@ -17,6 +17,7 @@ import type { Place } from '../store/ports.ts'
 import { PullCounts } from '../store/pull-counts.ts'
 import { timed } from '../store/query-times.ts'
 import { openCatalog } from '../store/rebuild.ts'
+import { recalling } from '../store/recall.ts'
 import type { BlobShelves } from '../store/shelves.ts'
 import { UsageRecorder } from '../store/usage.ts'
 import type { Clock } from '../upstream/clock.ts'
@@ -88,7 +89,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     assertWritable,
     ...failAt,
   })
-  const catalog = timed(untimed, (kind, seconds) => metrics.store.queried(kind, seconds))
+  const catalog = recalling(timed(untimed, (kind, seconds) => metrics.store.queried(kind, seconds)))
   const keeper = new ClockKeeper({ clock, store: catalog, onError })
   const pins = await Pins.open({ path, catalog, blobs: files, logger, now, ...failAt })
   const chunks = new ChunkCache({ maxBytes: shareOfChunks(config()).main })

@@ -5,6 +5,7 @@ import type { Child } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { BlobRows, type CheckKey, type StoredBlob } from './catalog/blobs.ts'
 import { type ClockRecord, ClockRow } from './catalog/clock.ts'
+import { HotRows } from './catalog/hot-rows.ts'
 import { ImageRows } from './catalog/images.ts'
 import { type ListKind, ListRows } from './catalog/lists.ts'
 import { ManifestRows } from './catalog/manifests.ts'
@@ -80,6 +81,8 @@ export class SqliteCatalog implements Catalog {
   readonly selection: SelectionRows
   readonly remembered: RememberedRows
   readonly images: ImageRows
+  /** Answers that need no database: see `recalling`. */
+  readonly hot: HotRows
   readonly #failAt: FailAt
   readonly #assertWritable: () => void
   readonly #transact: (work: () => void) => void
@@ -112,6 +115,7 @@ export class SqliteCatalog implements Catalog {
     this.selection = new SelectionRows(database)
     this.remembered = new RememberedRows(database)
     this.images = new ImageRows(database)
+    this.hot = new HotRows(database)
     this.#transact = database.transaction((work: () => void) => work())
   }
 

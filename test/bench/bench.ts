@@ -3,28 +3,32 @@
  * `npm run bench -- --help` says what can be chosen. Figures go to standard output, progress to
  * standard error. Needs `docker-registry`, `nginx` and `cc`.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
+import { LOOPBACK_CERT, LOOPBACK_KEY } from '../upstream/loopback-tls.ts'
 import { Pusher } from './content.ts'
 import { LoadClient } from './load.ts'
 import { describeMachine } from './machine.ts'
 import type { Server } from './proc.ts'
 import { formatFigures, formatVerdicts, judge, type Result } from './report.ts'
 import { runScenario } from './sample.ts'
-import { type Bench, createScenarios, type Role, type Scenario } from './scenarios.ts'
+import type { Bench, Role, Scenario } from './scenarios/scenario.ts'
+import { createScenarios, QUICK } from './scenarios.ts'
 import { type Place, startLarder, startNginx, startPeer, startUpstream } from './servers.ts'
 
 const HELP = `Usage: npm run bench -- [options]
   --rounds N        measurements of each server, in turn (default 5)
+  --quick           three rounds of ${QUICK.join(', ')}
   --only A,B        only these scenarios: ${createScenarios()
     .map(({ name }) => name)
     .join(', ')}
   --peers-only      without Larder
   --blob-mib N      size of the blob (default 128)
-  --seconds N       length of a measurement of manifests (default 3)
+  --seconds N       length of a measurement of small answers (default 3)
+  --warm-gib N      what a measurement of warm blobs moves (default 4)
   --access-log      every server writes a line for each request (default: none does)
   --json            everything measured, as JSON
   --write           the tables also into test/bench/RESULTS.md
@@ -36,6 +40,7 @@ interface Choice {
   readonly peersOnly: boolean
   readonly blobMib: number
   readonly seconds: number
+  readonly warmGib: number
   readonly accessLog: boolean
   readonly json: boolean
   readonly write: boolean
@@ -61,11 +66,13 @@ function parseChoice(args: readonly string[]): Choice | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      rounds: { type: 'string', default: '5' },
+      rounds: { type: 'string' },
+      quick: { type: 'boolean', default: false },
       only: { type: 'string' },
       'peers-only': { type: 'boolean', default: false },
       'blob-mib': { type: 'string', default: '128' },
       seconds: { type: 'string', default: '3' },
+      'warm-gib': { type: 'string', default: '4' },
       'access-log': { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       write: { type: 'boolean', default: false },
@@ -74,11 +81,12 @@ function parseChoice(args: readonly string[]): Choice | undefined {
   })
   if (values.help) return undefined
   return {
-    rounds: parseCount('--rounds', values.rounds),
-    scenarios: selectScenarios(values.only),
+    rounds: parseCount('--rounds', values.rounds ?? (values.quick ? '3' : '5')),
+    scenarios: selectScenarios(values.only ?? (values.quick ? QUICK.join(',') : undefined)),
     peersOnly: values['peers-only'],
     blobMib: parseCount('--blob-mib', values['blob-mib']),
     seconds: parseCount('--seconds', values.seconds),
+    warmGib: parseCount('--warm-gib', values['warm-gib']),
     accessLog: values['access-log'],
     json: values.json,
     write: values.write,
@@ -108,18 +116,40 @@ async function prepare(choice: Choice, stack: AsyncDisposableStack): Promise<Ben
   const client = await LoadClient.compile(folder)
   const place: Place = { folder, accessLog: choice.accessLog }
   const upstream = stack.use(await startUpstream(place))
-  const servers = new Map<Role, Server>()
-  if (!choice.peersOnly) servers.set('larder', stack.use(await startLarder(place, upstream)))
-  servers.set('distribution', stack.use(await startPeer(place, upstream)))
-  servers.set('nginx', stack.use(await startNginx(place, upstream)))
+  const isSecure = choice.scenarios.some((scenario) => scenario.isSecure)
+  const secure = isSecure ? await placeOverTls(place) : undefined
   return {
     client,
     pusher: new Pusher(upstream.url),
     upstream,
-    servers,
+    servers: await startAll(choice, place, upstream, stack),
+    secure: secure === undefined ? new Map() : await startAll(choice, secure, upstream, stack),
     blobBytes: choice.blobMib * 2 ** 20,
     seconds: choice.seconds,
+    warmBytes: choice.warmGib * 2 ** 30,
   }
+}
+
+async function startAll(
+  { peersOnly }: Choice,
+  place: Place,
+  upstream: Server,
+  stack: AsyncDisposableStack,
+): Promise<ReadonlyMap<Role, Server>> {
+  const servers = new Map<Role, Server>()
+  if (!peersOnly) servers.set('larder', stack.use(await startLarder(place, upstream)))
+  servers.set('distribution', stack.use(await startPeer(place, upstream)))
+  servers.set('nginx', stack.use(await startNginx(place, upstream)))
+  return servers
+}
+
+async function placeOverTls({ accessLog, folder }: Place): Promise<Place> {
+  const own = join(folder, 'tls')
+  const tls = { certFile: join(own, 'cert.pem'), keyFile: join(own, 'key.pem') }
+  await mkdir(own)
+  await writeFile(tls.certFile, LOOPBACK_CERT)
+  await writeFile(tls.keyFile, LOOPBACK_KEY)
+  return { folder: own, accessLog, tls }
 }
 
 async function print(

@@ -4,6 +4,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts'
 
 const IMAGE_MANIFEST = 'application/vnd.oci.image.manifest.v1+json'
 const IMAGE_CONFIG = 'application/vnd.oci.image.config.v1+json'
+const REPOSITORY = 'bench/app'
 const LAYER = 'application/vnd.oci.image.layer.v1.tar'
 
 /** An image as it was pushed. */
@@ -13,12 +14,14 @@ export interface Image {
   readonly manifest: Digest
   /** Of its first layer. */
   readonly layer: Digest
+  readonly layers: readonly Digest[]
+  readonly config: Digest
   readonly layerBytes: Bytes
 }
 
 type Bytes = Uint8Array<ArrayBuffer>
 
-interface Descriptor {
+export interface Descriptor {
   readonly mediaType: string
   readonly digest: Digest
   readonly size: number
@@ -29,7 +32,11 @@ export function manifestPath({ repository }: Image, reference: string): string {
 }
 
 export function layerPath({ repository, layer }: Image): string {
-  return `/v2/${repository}/blobs/${layer}`
+  return blobPath(repository, layer)
+}
+
+export function blobPath(repository: string, digest: Digest): string {
+  return `/v2/${repository}/blobs/${digest}`
 }
 
 /** Pushes images that nobody has seen yet: their layers are random. */
@@ -41,21 +48,40 @@ export class Pusher {
     this.#url = url
   }
 
-  /** `layerSizes` in bytes; there must be at least one. */
-  async pushImage(layerSizes: readonly [number, ...number[]]): Promise<Image> {
-    const repository = 'bench/app'
+  /**
+   * `layerSizes` in bytes; there must be at least one.
+   *
+   * @param shared layers that were pushed before, below its own
+   */
+  async pushImage(
+    layerSizes: readonly [number, ...number[]],
+    shared: readonly Descriptor[] = [],
+  ): Promise<Image> {
+    const repository = REPOSITORY
     const tag = `v${this.#made++}`
     const [first, ...rest] = layerSizes
     const layerBytes = randomBytes(first)
     const layer = await this.#pushBlob(repository, layerBytes, LAYER)
-    const layers = [layer]
-    for (const size of rest) layers.push(await this.#pushBlob(repository, randomBytes(size), LAYER))
+    const layers = [...shared, layer]
+    for (const size of rest) layers.push(await this.pushLayer(size))
     const config = await this.#pushBlob(repository, imageConfig(tag), IMAGE_CONFIG)
     const annotations = { 'org.opencontainers.image.version': tag }
     const document = { schemaVersion: 2, mediaType: IMAGE_MANIFEST, config, layers, annotations }
     const bytes = Buffer.from(JSON.stringify(document))
     await this.#send('PUT', `${this.#url}/v2/${repository}/manifests/${tag}`, bytes, IMAGE_MANIFEST)
-    return { repository, tag, manifest: digestOf(bytes), layer: layer.digest, layerBytes }
+    return {
+      repository,
+      tag,
+      manifest: digestOf(bytes),
+      layer: layer.digest,
+      layers: layers.map(({ digest }) => digest),
+      config: config.digest,
+      layerBytes,
+    }
+  }
+
+  pushLayer(size: number): Promise<Descriptor> {
+    return this.#pushBlob(REPOSITORY, randomBytes(size), LAYER)
   }
 
   async #pushBlob(repository: string, bytes: Bytes, mediaType: string): Promise<Descriptor> {

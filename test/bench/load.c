@@ -58,6 +58,7 @@ static struct {
   char extra[EXTRA_LIMIT];
   char **paths;
   size_t path_count;
+  bool walk;
 } opt = {.host = "127.0.0.1", .method = "GET", .connections = 1, .requests = 1, .timeout = 120};
 
 static struct {
@@ -159,7 +160,8 @@ static void start(struct connection *c) {
     c->started++;
     c->have = 0;
     c->sent_at = now_ns();
-    const char *request = requests[next_path++ % opt.path_count];
+    size_t turn = opt.walk ? c->started - 1 : next_path++;
+    const char *request = requests[turn % opt.path_count];
     if (c->fd < 0 && !open_connection(c)) {
       count_error("connection refused");
       break;
@@ -294,6 +296,7 @@ static void parse_options(int argc, char **argv) {
     else if (!strcmp(name, "--timeout")) opt.timeout = atof(v);
     else if (!strcmp(name, "--method")) opt.method = v;
     else if (!strcmp(name, "--range")) opt.range = v;
+    else if (!strcmp(name, "--walk")) opt.walk = strcmp(v, "no") != 0;
     else if (!strcmp(name, "--header")) add_header(v);
     else die("unknown option");
   }
@@ -310,8 +313,14 @@ static void parse_options(int argc, char **argv) {
 static void build_requests(void) {
   requests = need(calloc(opt.path_count, sizeof *requests));
   for (size_t i = 0; i < opt.path_count; i++) {
-    if (asprintf(&requests[i], "%s %s HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: bench\r\n%s\r\n",
-                 opt.method, opt.paths[i], opt.host, opt.port, opt.extra) < 0)
+    /* What stands behind a path is the range wanted of it. */
+    char own[256] = "", *range = strchr(opt.paths[i], ' ');
+    if (range) {
+      *range++ = 0;
+      snprintf(own, sizeof own, "Range: %s\r\n", range);
+    }
+    if (asprintf(&requests[i], "%s %s HTTP/1.1\r\nHost: %s:%d\r\nUser-Agent: bench\r\n%s%s\r\n",
+                 opt.method, opt.paths[i], opt.host, opt.port, opt.extra, own) < 0)
       die("out of memory");
   }
 }

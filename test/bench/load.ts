@@ -8,7 +8,10 @@ const run = promisify(execFile)
 /** What to ask of a server: so many requests on each connection, or as many as fit into a time. */
 export interface Load {
   readonly port: number
+  /** With a range behind it, if only a part is wanted: `/path bytes=0-9`. */
   readonly paths: readonly string[]
+  /** Each connection asks for all paths from the first on, as a node does; otherwise they take turns. */
+  readonly isWalk?: boolean
   readonly connections: number
   /** For each connection. */
   readonly requests?: number
@@ -96,6 +99,7 @@ export class LoadClient {
       ['--seconds', load.seconds],
       ['--method', load.method],
       ['--range', load.range],
+      ['--walk', load.isWalk === true ? 'yes' : undefined],
       ['--timeout', timeoutSeconds],
       ...(load.headers ?? []).map((header) => ['--header', header] as const),
     ]

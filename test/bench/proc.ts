@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { get as getPlainly } from 'node:http'
+import { get as getSecurely } from 'node:https'
 import { createServer } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -20,6 +22,10 @@ export interface Command {
   readonly logPath: string
   /** Answered with any status below 500 once the server serves. */
   readonly readyPath: string
+  /** Over TLS, with a certificate that nobody signed. */
+  readonly isSecure?: boolean
+  /** Where it tells how late its event loop was, if it has one and tells. */
+  readonly metricsUrl?: string
   readonly cwd?: string
 }
 
@@ -28,10 +34,12 @@ export class Server implements AsyncDisposable {
   readonly name: string
   readonly port: number
   readonly logPath: string
+  readonly #command: Command
   readonly #child: ChildProcess
   readonly #exited: Promise<unknown>
 
   private constructor(command: Command, child: ChildProcess) {
+    this.#command = command
     this.name = command.name
     this.port = command.port
     this.logPath = command.logPath
@@ -59,7 +67,15 @@ export class Server implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`
+    return `${this.#command.isSecure ? 'https' : 'http'}://127.0.0.1:${this.port}`
+  }
+
+  /** What its event loop was late by since this was last asked, milliseconds; NaN: it does not tell. */
+  async loopP99Ms(): Promise<number> {
+    const { metricsUrl } = this.#command
+    if (metricsUrl === undefined) return Number.NaN
+    const text = await (await fetch(metricsUrl)).text()
+    return Number(/^nodejs_eventloop_lag_p99_seconds(?:\{[^}]*\})? (\S+)$/m.exec(text)?.[1]) * 1000
   }
 
   /** User and system time of the process, its living descendants and its reaped children. */
@@ -116,13 +132,12 @@ export class Server implements AsyncDisposable {
 }
 
 async function answers(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(url)
-    await response.arrayBuffer()
-    return response.status < 500
-  } catch {
-    return false
-  }
+  const get = url.startsWith('https:') ? getSecurely : getPlainly
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  get(url, { rejectUnauthorized: false }, (response) => {
+    response.resume().once('end', () => resolve((response.statusCode ?? 500) < 500))
+  }).once('error', () => resolve(false))
+  return promise
 }
 
 interface ProcessStat {

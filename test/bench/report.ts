@@ -1,5 +1,5 @@
 import { type Figure, type Series, type Spread, spreadOf } from './sample.ts'
-import type { Comparison, Scenario } from './scenarios.ts'
+import type { Comparison, Scenario } from './scenarios/scenario.ts'
 
 /** A scenario and what was measured in it. */
 export interface Result {
@@ -27,9 +27,10 @@ const RATE_OF: Readonly<Record<Scenario['moves'], readonly Column[]>> = {
     ['CPU s', 'cpuSeconds'],
     ['CPU s/GB', 'cpuPerGb'],
   ],
-  manifests: [
+  requests: [
     ['requests/s', 'requestsPerSecond'],
     ['requests/CPU s', 'requestsPerCpuSecond'],
+    ['CPU µs/request', 'usPerRequest'],
   ],
 }
 
@@ -37,13 +38,15 @@ const COMMON: readonly Column[] = [
   ['first byte p50 ms', 'firstByteP50Ms'],
   ['p99 ms', 'firstByteP99Ms'],
   ['upstream blob GETs', 'blobGets'],
+  ['upstream requests', 'upstreamRequests'],
+  ['loop p99 ms', 'loopP99Ms'],
   ['RSS MiB', 'rssMiB'],
   ['client CPU s', 'clientCpuSeconds'],
 ]
 
 /** Markdown: a row for each scenario and server, each figure as median (least–most). */
 export function formatFigures(results: readonly Result[]): string {
-  const tables = (['blobs', 'manifests'] as const).map((moves) => {
+  const tables = (['blobs', 'requests'] as const).map((moves) => {
     const columns = [...RATE_OF[moves], ...COMMON]
     const rows = results
       .filter(({ scenario }) => scenario.moves === moves)
@@ -62,6 +65,7 @@ function rowsOf({ scenario, series }: Result, columns: readonly Column[]): reado
 }
 
 function formatSpread({ median, least, most }: Spread): string {
+  if (Number.isNaN(median)) return ''
   const [low, high] = [formatNumber(least), formatNumber(most)]
   return low === high ? low : `${formatNumber(median)} (${low}–${high})`
 }
@@ -80,7 +84,7 @@ export function formatVerdicts(verdicts: readonly Verdict[]): string {
 }
 
 function titleOf(figure: Figure): string {
-  const columns = [...RATE_OF.blobs, ...RATE_OF.manifests, ...COMMON]
+  const columns = [...RATE_OF.blobs, ...RATE_OF.requests, ...COMMON]
   return columns.find(([, name]) => name === figure)?.[0] ?? figure
 }
 

@@ -1,7 +1,7 @@
-import type { LoadReport } from './load.ts'
+import type { Load, LoadReport } from './load.ts'
 import type { Server } from './proc.ts'
-import type { Bench, Role, Scenario } from './scenarios.ts'
-import { countBlobGets } from './servers.ts'
+import type { Bench, Role, Scenario } from './scenarios/scenario.ts'
+import { countBlobGets, countRequests } from './servers.ts'
 
 /** One measurement of one server. GB are 10^9 bytes. */
 export interface Sample {
@@ -11,12 +11,18 @@ export interface Sample {
   readonly requests: number
   readonly requestsPerSecond: number
   readonly requestsPerCpuSecond: number
+  /** Processor time, microseconds. */
+  readonly usPerRequest: number
   readonly gbPerSecond: number
   readonly cpuPerGb: number
   readonly firstByteP50Ms: number
   readonly firstByteP99Ms: number
   /** GETs of blobs that the upstream saw. */
   readonly blobGets: number
+  /** All that the upstream was asked. */
+  readonly upstreamRequests: number
+  /** What the event loop was late by; NaN where the server has none. */
+  readonly loopP99Ms: number
   /** Afterwards. */
   readonly rssMiB: number
   /** The load client's own. */
@@ -44,8 +50,9 @@ export async function runScenario(
   rounds: number,
   progress: (text: string) => void,
 ): Promise<readonly Series[]> {
+  const servers = scenario.isSecure ? bench.secure : bench.servers
   const turns = scenario.roles.flatMap((role) => {
-    const server = bench.servers.get(role)
+    const server = servers.get(role)
     return server === undefined ? [] : [{ role, server, samples: [] as Sample[] }]
   })
   let images = await scenario.push(bench)
@@ -54,7 +61,9 @@ export async function runScenario(
     for (const { role, server, samples } of turns) {
       if (round === 0 || scenario.cold) await scenario.prime(bench, role, server, images)
       const load = { ...scenario.load(bench, role, images), port: server.port }
-      samples.push(await measure(bench, server, () => bench.client.run(load)))
+      const run = scenario.run ?? ((one: Load) => bench.client.run(one))
+      await using _crowd = await scenario.crowd?.(server, images)
+      samples.push(await measure(bench, server, () => run(load), scenario.crowd === undefined))
       progress(`${scenario.name} ${round + 1}/${rounds} ${role}`)
     }
   }
@@ -65,10 +74,15 @@ async function measure(
   { upstream }: Bench,
   server: Server,
   run: () => Promise<LoadReport>,
+  isAlone: boolean,
 ): Promise<Sample> {
-  await server.settle()
-  const [cpuBefore, getsBefore] = [server.cpuSeconds(), await countBlobGets(upstream)]
+  // A crowd has begun already, and would be over by then.
+  if (isAlone) await server.settle()
+  await server.loopP99Ms()
+  const cpuBefore = server.cpuSeconds()
+  const [getsBefore, askedBefore] = [await countBlobGets(upstream), await countRequests(upstream)]
   const report = await run()
+  const loopP99Ms = await server.loopP99Ms()
   await server.settle()
   await upstream.settle()
   const cpuSeconds = server.cpuSeconds() - cpuBefore
@@ -79,11 +93,14 @@ async function measure(
     requests: report.requests,
     requestsPerSecond: report.requestsPerSecond,
     requestsPerCpuSecond: report.requests / cpuSeconds,
+    usPerRequest: (cpuSeconds / report.requests) * 1e6,
     gbPerSecond: gigabytes / report.seconds,
     cpuPerGb: cpuSeconds / gigabytes,
     firstByteP50Ms: report.firstByteUs.p50 / 1000,
     firstByteP99Ms: report.firstByteUs.p99 / 1000,
     blobGets: (await countBlobGets(upstream)) - getsBefore,
+    upstreamRequests: (await countRequests(upstream)) - askedBefore,
+    loopP99Ms,
     rssMiB: server.rssBytes() / 2 ** 20,
     clientCpuSeconds: report.cpuSeconds,
   }

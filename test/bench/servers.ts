@@ -12,10 +12,12 @@ const ROOT = resolve(import.meta.dirname, '../..')
 export interface Place {
   readonly folder: string
   readonly accessLog: boolean
+  /** Serve over TLS, with these. */
+  readonly tls?: { readonly certFile: string; readonly keyFile: string }
 }
 
 /** The registry that everything is pulled from; its access log says how often. */
-export async function startUpstream({ folder }: Place): Promise<Server> {
+export async function startUpstream({ folder }: Pick<Place, 'folder'>): Promise<Server> {
   return startRegistry('upstream', { folder, accessLog: true }, {})
 }
 
@@ -35,13 +37,18 @@ async function startRegistry(name: string, place: Place, extra: object): Promise
       cache: { blobdescriptor: 'inmemory' },
       filesystem: { rootdirectory: join(folder, 'data') },
     },
-    http: { addr: `127.0.0.1:${port}`, secret: 'bench' },
+    http: {
+      addr: `127.0.0.1:${port}`,
+      secret: 'bench',
+      ...(place.tls && { tls: { certificate: place.tls.certFile, key: place.tls.keyFile } }),
+    },
     ...extra,
   }
   await writeFile(file, stringify(config))
   const logPath = join(folder, 'log')
   const args = ['serve', file]
-  return Server.start({ name, file: REGISTRY, args, port, logPath, readyPath: '/v2/' })
+  const isSecure = place.tls !== undefined
+  return Server.start({ name, file: REGISTRY, args, port, logPath, readyPath: '/v2/', isSecure })
 }
 
 /** @param workers processes that send to clients */
@@ -49,9 +56,11 @@ export async function startLarder(place: Place, upstream: Server, workers = 1): 
   const [port, adminPort] = [await freePort(), await freePort()]
   const folder = await makeFolder(place, 'larder')
   const file = join(folder, 'larder.yaml')
+  const listen = `127.0.0.1:${port}`
+  const tls = place.tls && { tls: place.tls }
   const config = {
     version: 1,
-    server: { listen: `127.0.0.1:${port}`, adminListen: `127.0.0.1:${adminPort}`, workers },
+    server: { listen, adminListen: `127.0.0.1:${adminPort}`, workers, ...tls },
     log: { level: place.accessLog ? 'info' : 'warn' },
     storage: { path: join(folder, 'data') },
     upstreams: [
@@ -62,11 +71,14 @@ export async function startLarder(place: Place, upstream: Server, workers = 1): 
   return Server.start({
     name: 'larder',
     file: process.execPath,
-    args: ['src/main.ts', 'serve', '-c', file],
+    // What the image, the unit and `npm start` give it too.
+    args: ['--max-semi-space-size=4', 'src/main.ts', 'serve', '-c', file],
     cwd: ROOT,
     port,
     logPath: join(folder, 'log'),
     readyPath: '/v2/',
+    isSecure: place.tls !== undefined,
+    metricsUrl: `http://127.0.0.1:${adminPort}/metrics`,
   })
 }
 
@@ -79,7 +91,9 @@ export async function startNginx(place: Place, upstream: Server): Promise<Server
   await writeFile(file, nginxConfig(folder, port, place, upstream))
   const logPath = join(folder, 'log')
   const args = ['-p', folder, '-c', file, '-e', join(folder, 'error.log')]
-  return Server.start({ name: 'nginx', file: 'nginx', args, port, logPath, readyPath: '/ready' })
+  const isSecure = place.tls !== undefined
+  const command = { name: 'nginx', file: 'nginx', args, port, logPath, readyPath: '/ready' }
+  return Server.start({ ...command, isSecure })
 }
 
 /** A folder that nginx serves as `/files/`. */
@@ -103,7 +117,8 @@ http {
   ${temporary.map((name) => `${name}_temp_path ${folder}/tmp-${name};`).join('\n  ')}
   proxy_cache_path ${folder}/cache levels=1:2 keys_zone=blobs:10m max_size=20g;
   server {
-    listen 127.0.0.1:${port};
+    listen 127.0.0.1:${port}${place.tls ? ' ssl' : ''};
+    ${place.tls ? `ssl_certificate ${place.tls.certFile}; ssl_certificate_key ${place.tls.keyFile};` : ''}
     location = /ready { return 204; }
     location /files/ { root ${folder}; }
     location / {
@@ -131,4 +146,10 @@ async function makeFolder(place: Place, name: string): Promise<string> {
 export async function countBlobGets(upstream: Server): Promise<number> {
   const log = await readFile(upstream.logPath, 'utf8')
   return log.match(/"GET \/v2\/\S+\/blobs\/sha256:/g)?.length ?? 0
+}
+
+/** The same, of every request. */
+export async function countRequests(upstream: Server): Promise<number> {
+  const log = await readFile(upstream.logPath, 'utf8')
+  return log.match(/"(?:GET|HEAD) \/v2\/\S+/g)?.length ?? 0
 }

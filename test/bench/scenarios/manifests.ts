@@ -1,0 +1,62 @@
+import { type Image, layerPath, manifestPath, type Pusher } from '../content.ts'
+import { MANIFEST_TYPES, pullManifests, warmLayers } from './prime.ts'
+import { type Comparison, LOOP, type Scenario } from './scenario.ts'
+
+const MANIFESTS = 20
+/** Answers for the same processor time, of distribution's. */
+const AT_LEAST = { atLeast: 20 }
+
+/** Small answers: what counts is what is done for each. */
+export function createManifestScenarios(): readonly Scenario[] {
+  const byTag = (image: Image) => manifestPath(image, image.tag)
+  const byDigest = (image: Image) => manifestPath(image, image.manifest)
+  return [
+    small('warm-manifest-digest', 'warm manifest by digest', 'GET', byDigest, AT_LEAST),
+    small('warm-manifest-tag', 'warm manifest by fresh tag', 'GET', byTag, AT_LEAST),
+    small('head-manifest', 'HEAD of a manifest by tag', 'HEAD', byTag),
+    small('head-blob', 'HEAD of a blob', 'HEAD', layerPath),
+    small('small-blob', 'warm blob of 100 bytes', 'GET', layerPath),
+  ]
+}
+
+function small(
+  name: string,
+  title: string,
+  method: 'GET' | 'HEAD',
+  path: (image: Image) => string,
+  target: Pick<Comparison, 'atLeast'> = {},
+): Scenario {
+  return {
+    name,
+    title: `${title}, 8 clients`,
+    moves: 'requests',
+    roles: ['larder', 'distribution'],
+    cold: false,
+    comparisons: [
+      { figure: 'requestsPerCpuSecond', versus: 'distribution', ...target },
+      { figure: 'requestsPerSecond', versus: 'distribution' },
+      LOOP,
+    ],
+    push: ({ pusher }) => pushSmallImages(pusher),
+    prime: path === layerPath ? warmLayers : pullManifestsOf,
+    load: ({ seconds }, _role, images) => ({
+      paths: images.map(path),
+      connections: 8,
+      seconds,
+      method,
+      headers: [MANIFEST_TYPES],
+    }),
+  }
+}
+
+const pullManifestsOf: Scenario['prime'] = ({ client }, _role, server, images) =>
+  pullManifests(client, server, images)
+
+/** Ten layers each, as many real images have: their manifests are about 2 kB. */
+async function pushSmallImages(pusher: Pusher): Promise<readonly Image[]> {
+  const images: Image[] = []
+  while (images.length < MANIFESTS) {
+    images.push(await pusher.pushImage([100, 101, 102, 103, 104, 105, 106, 107, 108, 109]))
+  }
+  return images
+}
