@@ -53,7 +53,7 @@ export function Chart({
         format,
         height,
         floor,
-        width: target.clientWidth,
+        target,
         onCursor: setAt,
       })
       plot.current = new UPlot(options, latest.current, target)
@@ -134,12 +134,16 @@ function dataOf(times, series, kind) {
 }
 
 /**
- * @param {{ series: readonly Series[], kind: 'bars' | 'lines', isBytes: boolean, format: (value: number) => string, height: number, floor: number, width: number, onCursor: (at: number | undefined) => void }} wanted
+ * @param {{ series: readonly Series[], kind: 'bars' | 'lines', isBytes: boolean, format: (value: number) => string, height: number, floor: number, target: HTMLElement, onCursor: (at: number | undefined) => void }} wanted
  * @returns {UPlot.Options}
  */
-function optionsOf({ series, kind, isBytes, format, height, floor, width, onCursor }) {
-  const style = getComputedStyle(document.documentElement)
-  const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim()
+function optionsOf({ series, kind, isBytes, format, height, floor, target, onCursor }) {
+  const style = getComputedStyle(target)
+  // What a custom property says depends on the theme: a canvas has to be told what came of it.
+  const color = (/** @type {string} */ name) => {
+    target.style.color = `var(${name})`
+    return style.color
+  }
   const drawn = kind === 'bars' ? [...series].reverse() : series
   const axis = {
     stroke: color('--soft'),
@@ -147,7 +151,7 @@ function optionsOf({ series, kind, isBytes, format, height, floor, width, onCurs
     ticks: { show: false },
   }
   return {
-    width,
+    width: target.clientWidth,
     height,
     padding: [12, 16, 0, 0],
     legend: { show: false },
