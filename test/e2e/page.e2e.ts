@@ -111,6 +111,9 @@ test('a preload is cancelled, and what it left is tried again', async () => {
   site.registry.clearScripts()
   await page.getByRole('button', { name: 'Try again what is missing' }).click()
   await page.getByText('Not all of it').waitFor()
+  const [job] = (await site.ask('/jobs')).body.jobs
+  const failed = job.failed.map(({ image }: { image: string }) => image)
+  assert.deepEqual(failed, ['reg.test/library/none:v1'], JSON.stringify(job))
   await page
     .getByText(/library\/none/)
     .first()
