@@ -115,11 +115,13 @@ export class AdminClient implements AsyncDisposable {
    */
   async *events(
     path: string,
+    signal?: AbortSignal,
   ): AsyncGenerator<{ readonly event: string; readonly data: object }, void, undefined> {
     const exchange = this.#begin({
       method: 'GET',
       path,
       accept: EVENTS_TYPE,
+      signal,
       patienceMs: READ_PATIENCE_MS,
     })
     try {
@@ -136,10 +138,15 @@ export class AdminClient implements AsyncDisposable {
   /**
    * The lines of an answer that grows, as they come.
    *
+   * @param signal ends it, also while nothing comes
    * @throws {ExitError} also when it is cut; whether it came to its end is for the reader to see
    */
-  async *stream(path: string, body: object): AsyncGenerator<object, void, undefined> {
-    yield* this.#lines(await this.#change({ path, ...jsonOf(body) }))
+  async *stream(
+    path: string,
+    body: object,
+    signal?: AbortSignal,
+  ): AsyncGenerator<object, void, undefined> {
+    yield* this.#lines(await this.#change({ path, signal, ...jsonOf(body) }))
   }
 
   /**
@@ -167,14 +174,16 @@ export class AdminClient implements AsyncDisposable {
    * The bytes of an answer of any length, no faster than they are taken. Whole when it ends by itself.
    *
    * @param mediaType what is asked for
+   * @param signal ends it, also while nothing comes
    * @throws {ExitError} also when it is cut
    */
   async *download(
     path: string,
     body: object,
     mediaType: string,
+    signal?: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    const exchange = await this.#change({ path, accept: mediaType, ...jsonOf(body) })
+    const exchange = await this.#change({ path, accept: mediaType, signal, ...jsonOf(body) })
     try {
       const answer = await exchange.answer()
       await requireType(answer, mediaType, this.#transport.name)
@@ -216,13 +225,12 @@ export class AdminClient implements AsyncDisposable {
     return this.#begin({ method: 'POST', patienceMs: PATIENCE_MS, ...request, headers })
   }
 
-  #begin({ method, path, headers, accept = JSON_TYPE, body, patienceMs }: Request): Exchange {
+  #begin({ path, headers, accept = JSON_TYPE, body, ...sending }: Request): Exchange {
     return new Exchange(this.#transport, {
-      method,
+      ...sending,
       path: `/api/v1${path}`,
       headers: { Accept: accept, ...headers },
       body,
-      patienceMs,
     })
   }
 
@@ -238,7 +246,7 @@ export class AdminClient implements AsyncDisposable {
   }
 }
 
-interface Request extends Pick<Sending, 'method' | 'path' | 'patienceMs'> {
+interface Request extends Pick<Sending, 'method' | 'path' | 'patienceMs' | 'signal'> {
   readonly headers?: Sending['headers']
   readonly accept?: string
   readonly body?: Exclude<Sending['body'], undefined>

@@ -15,6 +15,8 @@ export interface Sending {
   readonly body: string | AsyncIterable<Uint8Array> | undefined
   /** How long the other side may do nothing when it is its turn, in milliseconds. */
   readonly patienceMs: number
+  /** Ends it, whoever waits for what. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** One request, and its answer that is read while the request may still be sent. */
@@ -26,7 +28,8 @@ export class Exchange {
   readonly #head: Promise<readonly unknown[]>
   #answer: IncomingMessage | undefined
 
-  constructor(transport: Transport, { method, path, headers, body, patienceMs }: Sending) {
+  constructor(transport: Transport, sending: Sending) {
+    const { method, path, headers, body, patienceMs, signal } = sending
     this.#transport = transport
     const timeout = transport.canHang ? { timeout: patienceMs } : {}
     this.#outgoing = transport.begin({ method, path, headers, ...timeout })
@@ -35,6 +38,7 @@ export class Exchange {
     // What breaks before anybody looks, or once the answer has begun, is seen by whoever reads that.
     this.#head.catch(() => undefined)
     this.#outgoing.on('error', () => undefined)
+    signal?.addEventListener('abort', () => this.end(), { once: true })
     if (typeof body !== 'object') this.#outgoing.end(body)
     else void this.#send(body)
   }

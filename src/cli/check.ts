@@ -103,9 +103,10 @@ async function check(
   options: CheckOptions,
 ): Promise<Outcome> {
   const { hash = false } = options
-  const lines = client.stream('/check', { ...imagesRequest(names, options), hash })
+  const request = { ...imagesRequest(names, options), hash }
+  const ask = (signal: AbortSignal) => client.stream('/check', request, signal)
   const images: Checked[] = []
-  const result = await followEvents<Line, CheckResult>(lines, 'the check', (line) => {
+  const result = await followEvents<Line, CheckResult>(ask, 'the check', (line) => {
     if (line.event === 'image') images.push(line)
   })
   return { images, result }

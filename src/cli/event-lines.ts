@@ -1,35 +1,35 @@
 /** Reads the events of an answer that grows, to the last of them. */
 import { exitErrorOf, failureOf } from './admin-answers.ts'
 import { ExitError } from './exit.ts'
+import { Interruption } from './interruption.ts'
 
 const EXIT_FAILURE = 1
-const EXIT_INTERRUPTED = 130
 
 /** A line of any of these streams. */
 interface Line {
   readonly event: string
 }
 
+/** Asks for an answer that grows; `signal` ends it. */
+export type Ask = (signal: AbortSignal) => AsyncGenerator<object, void, undefined>
+
 /**
  * Tells of each event, up to `done`.
  *
  * @param what for a message: what ended too early
  * @returns what `done` says
- * @throws {ExitError} when it failed or was cut; 130 at Ctrl-C, which ends it on the server too
+ * @throws {ExitError} when it failed or was cut; at Ctrl-C or SIGTERM, which end it on the server too
  */
 export async function followEvents<Event extends Line, Done>(
-  lines: AsyncGenerator<object, void, undefined>,
+  ask: Ask,
   what: string,
   onEvent: (event: Event) => void,
 ): Promise<Done> {
-  const interruption = Promise.withResolvers<never>()
-  // Nobody may be waiting in the moment it comes.
-  interruption.promise.catch(() => undefined)
-  const interrupt = () => interruption.reject(new ExitError(EXIT_INTERRUPTED, `${what} was ended`))
-  process.once('SIGINT', interrupt)
+  using interruption = new Interruption(`${what} was ended`)
+  const lines = ask(interruption.signal)
   try {
     for (;;) {
-      const next = await Promise.race([lines.next(), interruption.promise])
+      const next = await interruption.race(lines.next())
       if (next.done === true) throw cut(what)
       const line = next.value as Event
       if (line.event === 'failed') {
@@ -43,8 +43,7 @@ export async function followEvents<Event extends Line, Done>(
       onEvent(line)
     }
   } finally {
-    process.off('SIGINT', interrupt)
-    // It may be waiting for a line, and ends when that has come.
+    // It may be waiting for a line, until the interruption has ended it.
     lines.return().catch(() => undefined)
   }
 }

@@ -52,7 +52,7 @@ export class ExportRun {
   async run(): Promise<Exported> {
     const { client, request, target } = this.#options
     using interruption = new Interruption('the export was ended: nothing of it is kept')
-    const source = client.download('/export', request, TAR_TYPE)
+    const source = client.download('/export', request, TAR_TYPE, interruption.signal)
     const stream = new ExportStream(source, interruption, () => this.#show(stream.bytes))
     try {
       const files =

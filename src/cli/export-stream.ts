@@ -40,7 +40,7 @@ export class ExportStream {
         yield next.value
       }
     } finally {
-      // It may be waiting for bytes, and ends when they have come.
+      // It may be waiting for bytes, until the interruption has ended it.
       this.#source.return().catch(() => undefined)
     }
   }

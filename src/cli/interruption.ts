@@ -5,6 +5,7 @@ const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const
 /** Ctrl-C and SIGTERM as a failure like others, so that what was begun is tidied up. A second ends at once. */
 export class Interruption implements Disposable {
   readonly #interrupted = Promise.withResolvers<never>()
+  readonly #ending = new AbortController()
   readonly #message: string
   readonly #interrupt = (signal: NodeJS.Signals): void => {
     const error = new ExitError(
@@ -12,6 +13,7 @@ export class Interruption implements Disposable {
       this.#message,
     )
     this.#error ??= error
+    this.#ending.abort(error)
     this.#interrupted.reject(error)
   }
   #error: ExitError | undefined
@@ -22,6 +24,11 @@ export class Interruption implements Disposable {
     // Nobody may be waiting in the moment it comes.
     this.#interrupted.promise.catch(() => undefined)
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, this.#interrupt)
+  }
+
+  /** For what would otherwise be waited for, and keep the process. */
+  get signal(): AbortSignal {
+    return this.#ending.signal
   }
 
   /** @throws {ExitError} 130 or 143 */

@@ -26,8 +26,9 @@ export async function watchJob(
   const onEnded = (job: RunReport) => {
     ended = job
   }
-  const lines = linesOf(client.events(`/jobs/${encodeURIComponent(id)}/events`), onEnded)
-  const preloaded = await watchPreload(lines, 'watching the preload', { io, terminal })
+  const path = `/jobs/${encodeURIComponent(id)}/events`
+  const ask = (signal: AbortSignal) => linesOf(client.events(path, signal), onEnded)
+  const preloaded = await watchPreload(ask, 'watching the preload', { io, terminal })
   if (ended === undefined) throw new ExitError(EXIT_FAILURE, 'the job ended without a word')
   const { state, error, dryRun, warnings } = ended
   if (isJson) io.stdout.write(printableJson(ended))

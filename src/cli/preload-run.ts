@@ -1,7 +1,7 @@
 /** A preload as the command line sees it: asked for, watched, and summed up. */
 import type { Surroundings } from '../config/surroundings.ts'
 import type { AdminClient } from './admin-client.ts'
-import { followEvents } from './event-lines.ts'
+import { type Ask, followEvents } from './event-lines.ts'
 import { count, formatBytes, formatDuration } from './format.ts'
 import { PreloadRows } from './preload-rows.ts'
 import { Progress } from './progress.ts'
@@ -69,18 +69,19 @@ export async function runPreload(
   request: object,
   options: PreloadRunOptions,
 ): Promise<Preloaded> {
-  return await watchPreload(client.stream('/preload', request), 'the preload', options)
+  const ask = (signal: AbortSignal) => client.stream('/preload', request, signal)
+  return await watchPreload(ask, 'the preload', options)
 }
 
 /**
  * Shows how a preload goes on, to its end.
  *
- * @param lines as `POST /preload` answers
+ * @param ask for lines as `POST /preload` answers
  * @param what for a message: what ended too early
  * @throws {ExitError}
  */
 export async function watchPreload(
-  lines: AsyncGenerator<object, void, undefined>,
+  ask: Ask,
   what: string,
   { io, terminal, onLine }: PreloadRunOptions,
 ): Promise<Preloaded> {
@@ -107,7 +108,7 @@ export async function watchPreload(
     if (!isWatched) io.stderr.write(`${lineOf(line, isDryRun)}\n`)
   }
   try {
-    const done = await followEvents<PreloadLine, PreloadDone>(lines, what, onEvent)
+    const done = await followEvents<PreloadLine, PreloadDone>(ask, what, onEvent)
     onLine?.({ event: 'done', ...done })
     return { images, done }
   } finally {

@@ -9,7 +9,7 @@ import {
   addStoreOptions,
   outputOption,
 } from './admin-client.ts'
-import { followEvents } from './event-lines.ts'
+import { type Ask, followEvents } from './event-lines.ts'
 import { ExitError } from './exit.ts'
 import { formatBytes } from './format.ts'
 import { Progress } from './progress.ts'
@@ -77,8 +77,8 @@ async function verify(
     if (output === 'table') io.stdout.write(`${fault.padEnd(7)}  ${digest}\n`)
   }
   try {
-    const lines = client.stream('/verify', { repair })
-    const result = await follow(lines, progress, report)
+    const ask = (signal: AbortSignal) => client.stream('/verify', { repair }, signal)
+    const result = await follow(ask, progress, report)
     progress.clear()
     print(result, faults, output, io)
     const isLeft = result.unrepaired.length > 0
@@ -89,12 +89,8 @@ async function verify(
   }
 }
 
-function follow(
-  lines: AsyncGenerator<object, void, undefined>,
-  progress: Progress,
-  report: (fault: Fault) => void,
-): Promise<Verified> {
-  return followEvents<Line, Verified>(lines, 'the verification', (line) => {
+function follow(ask: Ask, progress: Progress, report: (fault: Fault) => void): Promise<Verified> {
+  return followEvents<Line, Verified>(ask, 'the verification', (line) => {
     switch (line.event) {
       case 'started':
         break

@@ -208,18 +208,23 @@ for (const way of WAYS) {
 
   test(`${way}: who leaves in the middle of a download ends it, even where nothing comes`, async () => {
     await using site = await StreamSite.start()
-    const left = Promise.withResolvers<void>()
-    site.giving = async function* (signal) {
-      yield* pieces(1)
-      await new Promise((_, reject) => {
-        signal.addEventListener('abort', () => {
-          left.resolve()
-          reject(signal.reason)
-        })
-      })
-    }
+    const left = fallsSilent(site)
     for await (const _ of site.client[way].download('/copy', {}, TAPE)) break
-    await left.promise
+    await left
+    const [audited] = await site.audit(1)
+    assert.deepEqual(audited?.['result'], { bytes: MIB, complete: false })
+  })
+
+  test(`${way}: a signal ends a download that is waited for`, async () => {
+    await using site = await StreamSite.start()
+    const left = fallsSilent(site)
+    const ending = new AbortController()
+    const copy = site.client[way].download('/copy', {}, TAPE, ending.signal)
+    for (let bytes = 0; bytes < MIB; ) bytes += (await copy.next()).value?.length ?? MIB
+    const waiting = copy.next()
+    ending.abort()
+    await assert.rejects(waiting, { exitCode: 1 })
+    await left
     const [audited] = await site.audit(1)
     assert.deepEqual(audited?.['result'], { bytes: MIB, complete: false })
   })
@@ -323,3 +328,18 @@ test('what is no Larder is not taken for one, and a redirect is not followed', a
     server.close()
   }
 })
+
+/** Gives one piece and then nothing. @returns settles once whoever has asked has left */
+function fallsSilent(site: StreamSite): Promise<void> {
+  const left = Promise.withResolvers<void>()
+  site.giving = async function* (signal) {
+    yield* pieces(1)
+    await new Promise((_, reject) => {
+      signal.addEventListener('abort', () => {
+        left.resolve()
+        reject(signal.reason)
+      })
+    })
+  }
+  return left.promise
+}
