@@ -23,7 +23,7 @@ export interface HealthParts {
 /** What a trial needs of the store, which is opened later. */
 export interface TrialParts {
   readonly admission: Pick<Admission, 'makeRoom' | 'mayFit'>
-  readonly quota: Pick<Quota, 'minFreeBytes'>
+  readonly quota: Pick<Quota, 'minFreeBytes' | 'spareBytes'>
   /** Any small write. */
   readonly writeToDatabase: () => void
 }
@@ -97,10 +97,11 @@ export async function openHealth(parts: HealthParts): Promise<Health> {
   })
   const storeFailed = createComplaint(state, logger, metrics)
   const timers: NodeJS.Timeout[] = []
-  const lay = async ({ admission }: TrialParts) => {
+  const lay = async ({ admission, quota }: TrialParts) => {
     if (state.ailments.length > 0) return
+    const bytes = await ballast.neededBytes()
     // What `minFree` keeps free is no room for it: the cache would have none left.
-    if (await admission.mayFit(await ballast.neededBytes())) await ballast.lay()
+    if ((await admission.mayFit(bytes)) || quota.spareBytes >= bytes) await ballast.lay()
   }
   return {
     state,

@@ -124,9 +124,13 @@ export class Quota {
   lacking(extra: number): number {
     const overFull = this.usedBytes + extra - this.maxBytes
     if (this.#disk === undefined) return Math.max(0, overFull)
-    const unwritten = this.#claimed - this.#written
-    const tooClose = this.minFreeBytes + unwritten + extra - this.#disk.free
-    return Math.max(Math.min(1, this.missingInodes), overFull, tooClose)
+    return Math.max(Math.min(1, this.missingInodes), overFull, extra - this.spareBytes)
+  }
+
+  /** What of the file system nobody needs, as of the last look; `minFree` does. */
+  get spareBytes(): number {
+    if (this.#disk === undefined) return Number.MAX_SAFE_INTEGER
+    return this.#disk.free - this.minFreeBytes - (this.#claimed - this.#written)
   }
 
   /** How many inodes must go until new files can be made, as of the last look; 0: none. */
