@@ -234,8 +234,8 @@ export class Runs {
   }
 
   /** The run says itself why it could not go on, unless that is our own fault. */
-  #judge({ id }: Run, error: unknown): void {
-    if (!(error instanceof CancelledError) && !this.#isClosed) this.#options.onError(id, error)
+  #judge({ id, state }: Run, error: unknown): void {
+    if (state === 'failed') this.#options.onError(id, error)
   }
 
   /** Of what has ended, the oldest goes. */

@@ -1,6 +1,9 @@
 /** A day of minutes: it outlives restarts, and nothing of it is lost, doubled or turned back. */
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
+
+import Database from 'better-sqlite3'
 
 import { HISTORY, OVERVIEW } from '../../src/admin/answers.ts'
 import type { HistoryColumns } from '../../src/admin/ports.ts'
@@ -119,7 +122,12 @@ test('a day is kept, and no more of it', async () => {
   assert.ok((await overview(site)).last24Hours.bytes.served > 0)
   clock.skip(2 * HOUR_MS)
   await overview(site)
-  await site.app.restart()
+  await site.app.restart({}, async () => {
+    const database = new Database(join(site.app.dataDir, 'larder.db'))
+    const oldest = database.prepare<[], number>('select min(minute) from samples').pluck().get()
+    database.close()
+    assert.ok((oldest ?? 0) > (clock.now() - 25 * HOUR_MS) / MINUTE_MS, 'what is older is gone')
+  })
   const { last24Hours, bytes } = await overview(site)
   assert.equal(last24Hours.bytes.served, 0)
   assert.equal(bytes.served, 0)

@@ -74,6 +74,15 @@ test('a blocked registry is not asked: what is here is served, the rest fails at
   assert.equal((await upstream(site)).blocked, undefined)
 })
 
+test('nothing is passed through to a blocked registry either', async () => {
+  await using site = await PreloadSite.start({ upstream: { writes: 'passthrough' } })
+  await change(site, 'block')
+  const asked = site.registry.requests.length
+  const push = await site.app.get('/v2/team/app/blobs/uploads/?ns=reg.test', { method: 'POST' })
+  assert.ok(push.status >= 500, `${push.status}`)
+  assert.equal(site.registry.requests.length, asked)
+})
+
 test('what says which are blocked and cannot be read is said, and stops no start', async () => {
   await using site = await PreloadSite.start()
   const file = join(site.app.dataDir, 'blocked.json')
