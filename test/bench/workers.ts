@@ -1,9 +1,13 @@
 /**
  * `npm run bench:workers -- [--rounds 5] [--workers 2] [--json FILE]`: the same Larder with one process
- * and with workers, in turn. Larder needs a processor for each worker, and the load client a little of
- * one: what it took is said.
+ * and with workers, in turn. The load client needs processors too, two thirds of what Larder needs: on a
+ * machine with no more of them than workers, one process beside an idle core that the client has is no
+ * measure. So everything, client included, is also put on one core with one process, and on as many
+ * cores as there are workers with them: what twice the machine is good for.
  */
+import { execFileSync } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
@@ -60,6 +64,13 @@ const SCENARIOS: readonly Scenario[] = [
   cold(50),
 ]
 
+/** How Larder runs, and on which processors it and the client do. */
+interface Setup {
+  readonly title: string
+  readonly workers: number
+  readonly cpus: string
+}
+
 interface Measured {
   readonly gbPerSecond: number
   readonly requestsPerSecond: number
@@ -109,20 +120,22 @@ async function main(): Promise<void> {
   const client = await LoadClient.compile(dir.path)
   const upstream = await startUpstream(await place('upstream'))
   const pusher = new Pusher(upstream.url)
-  const counts = [1, Number(values.workers)]
-  const servers = new Map<number, Server>()
-  for (const count of counts) {
-    servers.set(count, await startLarder(await place(`larder-${count}`), upstream, count))
+  const setups = setupsFor(Number(values.workers))
+  const servers = new Map<Setup, Server>()
+  for (const [index, setup] of setups.entries()) {
+    pin(setup.cpus)
+    servers.set(setup, await startLarder(await place(`larder-${index}`), upstream, setup.workers))
   }
   const results: object[] = []
   try {
     for (const scenario of SCENARIOS.filter(({ title }) => title.includes(values.only))) {
-      const series = new Map<number, Measured[]>(counts.map((count) => [count, []]))
+      const series = new Map<Setup, Measured[]>(setups.map((setup) => [setup, []]))
       let image = await pusher.pushImage(scenario.layers)
       for (let round = 0; round < Number(values.rounds); round++) {
-        for (const [count, server] of servers) {
+        for (const [setup, server] of servers) {
+          pin(setup.cpus)
           if (scenario.isCold) image = await pusher.pushImage(scenario.layers)
-          series.get(count)?.push(await measure(client, server, scenario, image))
+          series.get(setup)?.push(await measure(client, server, scenario, image))
         }
       }
       results.push(report(scenario, series))
@@ -134,6 +147,20 @@ async function main(): Promise<void> {
     await upstream.stop()
     await dir.remove()
   }
+}
+
+function setupsFor(workers: number): readonly Setup[] {
+  const all = `0-${Math.min(workers, availableParallelism()) - 1}`
+  return [
+    { title: '1 process, 1 core', workers: 1, cpus: '0' },
+    { title: `1 process, cores ${all}`, workers: 1, cpus: all },
+    { title: `${workers} workers, cores ${all}`, workers, cpus: all },
+  ]
+}
+
+/** This process, and what it starts from now on. */
+function pin(cpus: string): void {
+  execFileSync('taskset', ['-a', '-c', '-p', cpus, String(process.pid)], { stdio: 'ignore' })
 }
 
 async function measure(
@@ -165,27 +192,30 @@ async function measure(
   }
 }
 
-function report(scenario: Scenario, series: ReadonlyMap<number, readonly Measured[]>): object {
-  const lines = [...series].map(([count, samples]) => ({
-    workers: count,
+function report(scenario: Scenario, series: ReadonlyMap<Setup, readonly Measured[]>): object {
+  const lines = [...series].map(([{ title }, samples]) => ({
+    title,
     gbPerSecond: spread(samples, 'gbPerSecond'),
     requestsPerSecond: spread(samples, 'requestsPerSecond'),
     cpuSecondsPerGb: spread(samples, 'cpuSecondsPerGb'),
     clientCpuSeconds: spread(samples, 'clientCpuSeconds'),
     seconds: spread(samples, 'seconds'),
   }))
-  const [one, many] = lines
-  const ratio = (many?.requestsPerSecond.median ?? 0) / (one?.requestsPerSecond.median ?? 1)
-  process.stdout.write(`${scenario.title}: ${ratio.toFixed(2)} ×\n`)
+  const [one, machine1, many] = lines.map(({ requestsPerSecond }) => requestsPerSecond.median)
+  const ratios = { core: (many ?? 0) / (one ?? 1), machine: (many ?? 0) / (machine1 ?? 1) }
+  process.stdout.write(
+    `${scenario.title}: ${ratios.core.toFixed(2)} × one process on one core, ` +
+      `${ratios.machine.toFixed(2)} × one process on all\n`,
+  )
   for (const line of lines) {
     const { gbPerSecond: gb, requestsPerSecond: rps, cpuSecondsPerGb: cpu } = line
     process.stdout.write(
-      `  ${line.workers} workers: ${gb.median.toFixed(2)} GB/s (${gb.least.toFixed(2)}–${gb.most.toFixed(2)}), ` +
+      `  ${line.title}: ${gb.median.toFixed(2)} GB/s (${gb.least.toFixed(2)}–${gb.most.toFixed(2)}), ` +
         `${Math.round(rps.median)} requests/s, ${cpu.median.toFixed(3)} CPU s/GB, ` +
         `client ${line.clientCpuSeconds.median.toFixed(2)} of ${line.seconds.median.toFixed(2)} s\n`,
     )
   }
-  return { scenario: scenario.title, ratio, series: lines }
+  return { scenario: scenario.title, ratios, series: lines }
 }
 
 function spread(samples: readonly Measured[], figure: keyof Measured) {
