@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 
+import type { ByteSource } from '../metrics/pulls.ts'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { OCTET_STREAM } from '../oci/media-types.ts'
 import { BegunReading } from '../pull/begun.ts'
 import type { Blobs, PulledBlob } from '../pull/blobs.ts'
-import type { ByteRange } from '../pull/content.ts'
+import type { ByteRange, Content, Lent } from '../pull/content.ts'
 import { ResizedError } from '../pull/healing.ts'
 import type { Pull } from '../pull/pull.ts'
 import { ClientGoneError, writeBody } from './body.ts'
+import type { Parcel, Sent } from './courier.ts'
 import type { Exchange } from './exchange.ts'
 import { matchesEtag, parseRanges, passesIfRange, type Ranges } from './ranges.ts'
 
@@ -93,42 +95,51 @@ async function send(
   range: ByteRange,
 ): Promise<void> {
   const { response } = exchange
-  if (await leave(exchange, pulled, status, range)) return
-  // Until the first bytes are here, an error can still be said in an answer.
-  const pieces = await BegunReading.begin(pulled.content.read(range, signalOf(response)))
-  response.setHeader('Content-Length', range.end - range.start + 1)
-  response.writeHead(status)
-  const isWhole = await writeBody(response, pieces, (bytes) =>
-    exchange.served(pulled.source, bytes),
-  )
-  if (isWhole) response.end()
+  const { content, source } = pulled
+  const signal = signalOf(response)
+  const lent = lend(exchange, content, range)
+  try {
+    const start = await leave(exchange, { status, lent, range }, source, signal)
+    const rest = { start, end: range.end }
+    if (start > range.start && start > rest.end) return
+    // Until the first bytes are here, an error can still be said in an answer.
+    const pieces = await BegunReading.begin(content.read(rest, signal))
+    lent?.giveBack()
+    response.setHeader('Content-Length', rest.end - rest.start + 1)
+    response.writeHead(status)
+    const isWhole = await writeBody(response, pieces, (bytes) => exchange.served(source, bytes))
+    if (isWhole) response.end()
+  } finally {
+    lent?.giveBack()
+  }
+}
+
+/** What is small is sooner sent than left to somebody else. */
+function lend({ origin }: Exchange, content: Content, range: ByteRange): Lent | undefined {
+  const length = range.end - range.start + 1
+  if (origin.courier === undefined || length < origin.courier.leastBytes) return undefined
+  return content.lend?.(range)
 }
 
 /**
- * Leaves a stored blob to the process that has the client's connection: its bytes never pass through
- * this one. What is small is sooner sent than left.
+ * Leaves a blob to the process that has the client's connection: its bytes never pass through this one.
  *
- * @returns whether it took it
+ * @returns where what is left for this process begins
  */
 async function leave(
   exchange: Exchange,
-  { content, source }: PulledBlob,
-  status: 200 | 206,
-  range: ByteRange,
-): Promise<boolean> {
-  const { origin, response } = exchange
-  const length = range.end - range.start + 1
-  if (origin.courier === undefined || length < origin.courier.leastBytes) return false
-  const lent = content.lend?.(range)
-  if (lent === undefined) return false
-  try {
-    response.setHeader('Content-Length', length)
-    return await origin.courier.carry({ status, lent, range }, ({ bytes, firstAt }) =>
-      exchange.served(source, bytes, firstAt),
-    )
-  } finally {
-    lent.giveBack()
-  }
+  { lent, ...parcel }: Omit<Parcel, 'lent'> & { readonly lent: Lent | undefined },
+  source: ByteSource,
+  signal: AbortSignal,
+): Promise<number> {
+  const { courier } = exchange.origin
+  const { start, end } = parcel.range
+  if (courier === undefined || lent === undefined) return start
+  if (lent.trail !== undefined && !(await lent.trail.begins(courier.patienceMs, signal)))
+    return start
+  exchange.response.setHeader('Content-Length', end - start + 1)
+  const onSent = ({ bytes, firstAt }: Sent) => exchange.served(source, bytes, firstAt)
+  return start + (await courier.carry({ ...parcel, lent }, onSent))
 }
 
 /** A client that has gone waits for nothing. */

@@ -11,14 +11,17 @@ export interface Parcel {
 export interface Courier {
   /** What costs less to send from here than to have it opened there; in bytes. */
   readonly leastBytes: number
+  /** How much longer a client may wait for what comes by way of a file that is being filled; milliseconds. */
+  readonly patienceMs: number
   /**
    * Sends the head, as it was set on the response, and the bytes.
    *
    * @param onSent told how many more have gone, now and then and at the end
-   * @returns false: it could not, and the client was sent nothing
+   * @returns how many bytes it has sent: fewer than there are where it cannot go on, and the response has to be
+   *   ended with the rest
    * @throws {ClientGoneError} when the client left or the bytes are condemned, and what failed on the way
    */
-  carry(parcel: Parcel, onSent: (sent: Sent) => void): Promise<boolean>
+  carry(parcel: Parcel, onSent: (sent: Sent) => void): Promise<number>
 }
 
 export interface Sent {

@@ -33,9 +33,9 @@ const MEMORY_FLAG = /^--max-/
 
 export function hireCrew(parts: CrewParts): HiredCrew {
   const { site, options, handler, origins, material } = parts
-  const { environment = {}, leastParcelBytes } = options.workers ?? {}
+  const { environment = {}, leastParcelBytes, patienceMs } = options.workers ?? {}
   const { storage, server } = site.config()
-  const desk = new Desk({ handler, origins, leastParcelBytes })
+  const desk = new Desk({ handler, origins, leastParcelBytes, patienceMs })
   const { workers: count } = server
   const setup = () => ({
     socketPath: desk.path,

@@ -44,6 +44,8 @@ export interface WorkerOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Blobs, and parts of them, that are smaller are not left to workers; in bytes, default 64 KiB. */
   readonly leastParcelBytes?: number
+  /** How much longer a client may wait for the file of a download than for its bytes; milliseconds. */
+  readonly patienceMs?: number
 }
 
 export interface ConfigSource {

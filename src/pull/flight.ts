@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleepFor } from 'node:timers/promises'
 
 import type { Digest } from '../oci/digest.ts'
@@ -6,12 +7,13 @@ import { Verifier } from '../oci/verify.ts'
 import type { Ingest } from '../store/ports.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts'
 import type { RemoteBlob } from '../upstream/ports.ts'
-import { abortion } from './abortion.ts'
 import { CHUNK_BYTES, type ChunkPool } from './chunk-pool.ts'
-import type { ByteRange, Content } from './content.ts'
+import type { ByteRange, Content, Lent } from './content.ts'
 import { toRegistryError } from './failures.ts'
 import { Pace } from './pace.ts'
 import { Persistence } from './persistence.ts'
+import { Progress } from './progress.ts'
+import { FileTrail, type TrailSource } from './trail.ts'
 import { AbandonedError, Window } from './window.ts'
 
 /** Readers are woken for less than a chunk only this often: each wake costs a write per reader. */
@@ -81,12 +83,15 @@ export class Flight implements Content {
   readonly landed: Promise<void>
   readonly #options: FlightOptions
   readonly #window: Window
+  readonly #id = randomUUID()
   readonly #abort = new AbortController()
   readonly #opening = Promise.withResolvers<void>()
   #verifier: Verifier
   #size: number | undefined
   #published = 0
-  #progress = Promise.withResolvers<void>()
+  readonly #progress = new Progress()
+  /** For those who read the file by themselves. */
+  readonly #fileProgress = new Progress()
   #trickle: NodeJS.Timeout | undefined
   #isAnnounced = false
   #isVerified = false
@@ -101,7 +106,8 @@ export class Flight implements Content {
     this.digest = options.digest
     this.#verifier = new Verifier(options.digest)
     const { ingest, events, pool } = options
-    this.#window = new Window(ingest, (error) => events.storeFailed(error), pool)
+    const onWritten = () => this.#fileProgress.wake()
+    this.#window = new Window(ingest, (error) => events.storeFailed(error), pool, onWritten)
     this.opened = this.#opening.promise
     this.landed = this.#fly()
     // Both are also told to every reader; a flight without readers must not end the process.
@@ -148,11 +154,11 @@ export class Flight implements Content {
     const reader = this.#window.follow(range.start)
     try {
       while (reader.position <= range.end) {
-        if (this.#failure !== undefined) throw toRegistryError(this.#failure, 'blob')
+        this.#throwFailure()
         signal?.throwIfAborted()
         const limit = Math.min(this.#readable(), range.end + 1)
         if (reader.position >= limit) {
-          await this.#progressed(signal)
+          await this.#progress.wait(signal)
           continue
         }
         // From here on, not from when they have come: a new start meanwhile would mix two attempts.
@@ -166,15 +172,51 @@ export class Flight implements Content {
     }
   }
 
-  /** A race leaves something behind at the loser, so each wait has a loser of its own. */
-  async #progressed(signal: AbortSignal | undefined): Promise<void> {
-    if (signal === undefined) return this.#progress.promise
-    const cancelled = abortion(signal)
-    try {
-      await Promise.race([this.#progress.promise, cancelled.promise])
-    } finally {
-      cancelled.dispose()
+  /** Leaves the reading to somebody else, from the file as it is filled. */
+  lend({ start }: ByteRange): Lent | undefined {
+    if (!this.#window.isStored || this.#window.isClosed || this.#failure !== undefined) {
+      return undefined
     }
+    const trail = new FileTrail(this.#trailSource(), this.#window.follow(start))
+    return {
+      digest: this.digest,
+      size: this.size,
+      trail,
+      // What is wrong with it is seen at its end, and its last chunk waits for that.
+      condemned: new AbortController().signal,
+      failed: async () => {},
+      giveBack: () => trail.leave(),
+    }
+  }
+
+  #trailSource(): TrailSource {
+    const flight = this
+    const window = this.#window
+    return {
+      id: this.#id,
+      size: this.size,
+      get isVerified() {
+        return flight.isVerified
+      },
+      get isStored() {
+        return window.isStored
+      },
+      get written() {
+        return window.written
+      },
+      get readable() {
+        return flight.#readable()
+      },
+      progress: this.#fileProgress,
+      throwFailure: () => this.#throwFailure(),
+      told: () => {
+        this.#wasRead = true
+      },
+    }
+  }
+
+  #throwFailure(): void {
+    if (this.#failure !== undefined) throw toRegistryError(this.#failure, 'blob')
   }
 
   /** How far readers may read: all that was published, but the last chunk only when verified. */
@@ -341,9 +383,8 @@ export class Flight implements Content {
     clearTimeout(this.#trickle)
     this.#trickle = undefined
     this.#published = this.#window.received
-    const { resolve } = this.#progress
-    this.#progress = Promise.withResolvers()
-    resolve()
+    this.#progress.wake()
+    this.#fileProgress.wake()
   }
 
   async #land(): Promise<void> {

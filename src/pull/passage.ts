@@ -1,5 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
-import type { ByteRange, Content } from './content.ts'
+import type { ByteRange, Content, Lent } from './content.ts'
 import type { Flight } from './flight.ts'
 
 /**
@@ -15,6 +15,10 @@ export class Passage implements Content {
     this.size = flight.size
     this.#flight = flight
     this.#openStored = openStored
+  }
+
+  lend(range: ByteRange): Lent | undefined {
+    return this.#flight.lend(range)
   }
 
   async *read(range: ByteRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {

@@ -39,6 +39,7 @@ export class Window {
   readonly #ingest: Ingest | undefined
   readonly #onStoreFailed: (error: unknown) => void
   readonly #pool: ChunkPool
+  readonly #onWritten: () => void
   readonly #followers = new Set<{ position: number }>()
   readonly #loads = new Map<number, Promise<Buffer>>()
   #received: number
@@ -59,8 +60,10 @@ export class Window {
     ingest: Ingest | undefined,
     onStoreFailed: (error: unknown) => void,
     pool: ChunkPool,
+    onWritten: () => void = () => {},
   ) {
     this.#pool = pool
+    this.#onWritten = onWritten
     this.#ingest = ingest
     this.#isStored = ingest !== undefined
     this.#received = ingest?.size ?? 0
@@ -70,6 +73,11 @@ export class Window {
 
   get received(): number {
     return this.#received
+  }
+
+  /** Bytes in the file, as long as all are stored. */
+  get written(): number {
+    return this.#written
   }
 
   /** False once the disk has refused. */
@@ -270,6 +278,7 @@ export class Window {
     if (buffers.length === 0) return
     await this.#ingest?.append(buffers)
     this.#written = end
+    this.#onWritten()
   }
 
   /** What is safe on disk, or has been passed by every reader, may leave memory. */
@@ -319,6 +328,7 @@ export class Window {
     } catch (error) {
       this.#isStored = false
       this.#onStoreFailed(error)
+      this.#onWritten()
     }
   }
 }

@@ -60,6 +60,7 @@ export interface StoredFile {
 
 const ALGORITHMS: readonly Algorithm[] = ['sha256', 'sha512']
 const BLOBS = 'blobs'
+const INGEST = 'ingest'
 const PART = '.part'
 /** `<hex>.<epoch ms>` */
 const QUARANTINED = /^([0-9a-f]+)\.(\d+)$/
@@ -95,7 +96,7 @@ export class FileBlobs implements BlobStore {
     this.#failAt = failAt
     this.#now = now
     this.#blobs = join(path, BLOBS)
-    this.#ingest = join(path, 'ingest')
+    this.#ingest = join(path, INGEST)
     this.#quarantine = join(path, 'quarantine')
   }
 
@@ -287,6 +288,15 @@ export class FileBlobs implements BlobStore {
  */
 export function pathOfBlob(path: string, digest: Digest): string {
   return pathIn(join(path, BLOBS), digest)
+}
+
+/**
+ * Where a download is, until it is whole.
+ *
+ * @param path the data directory
+ */
+export function pathOfPart(path: string, digest: Digest): string {
+  return join(path, INGEST, `${encodedOf(digest)}${PART}`)
 }
 
 function pathIn(blobs: string, digest: Digest): string {

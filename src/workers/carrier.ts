@@ -4,9 +4,11 @@ import type { Writable } from 'node:stream'
 import { ClientGoneError, writeBody } from '../api/body.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { BegunReading } from '../pull/begun.ts'
+import type { Content } from '../pull/content.ts'
 import { codeOf, TruncatedFileError } from '../store/errors.ts'
+import type { Reach } from './reach.ts'
 import { type ParcelNote, type ParcelReport, TRUNCATED } from './relayed.ts'
-import type { Vault } from './vault.ts'
+import type { OpenVault, Vault } from './vault.ts'
 
 /** Metrics go on while a large blob is sent: so often it is said how far it is. */
 const PROGRESS_MS = 1_000
@@ -14,8 +16,12 @@ const PROGRESS_MS = 1_000
 /** A body to send, and who to tell of it. */
 export interface Carriage {
   readonly note: ParcelNote
+  /** For the file of a download. */
+  readonly reach: Reach
   readonly report: Writable
   readonly response: ServerResponse
+  /** Aborts when the client has gone, or is answered in another way. */
+  readonly signal: AbortSignal
   /** When the request did, as `performance.now()` says it. */
   readonly arrivedAt: number
 }
@@ -28,19 +34,21 @@ export class Carrier {
     this.#vault = vault
   }
 
-  /** @returns false: the client was sent nothing, and gets its answer in the usual way */
-  async carry({ note, report, response, arrivedAt }: Carriage): Promise<boolean> {
-    const tell = (what: ParcelReport) => void report.write(`${JSON.stringify(what)}\n`)
-    const gone = new AbortController()
-    response.once('close', () => gone.abort(new ClientGoneError()))
+  /** @returns false: what the client was not sent comes in the usual way */
+  async carry(carriage: Carriage): Promise<boolean> {
+    const { report, response, arrivedAt, signal } = carriage
+    const tell = (what: ParcelReport) => {
+      // Whoever is answered in another way is reported of by that.
+      if (!report.writableEnded) report.write(`${JSON.stringify(what)}\n`)
+    }
     const journey = new Journey(tell, arrivedAt)
     try {
-      const end = await this.#send(note, response, gone.signal, journey)
+      const end = await this.#send(carriage, signal, journey)
       journey.tell()
       tell({ kind: end })
       return end !== 'declined'
     } catch (error) {
-      response.destroy()
+      if (response.headersSent) response.destroy()
       journey.tell()
       tell(failureOf(error))
       return true
@@ -50,25 +58,50 @@ export class Carrier {
   }
 
   async #send(
-    note: ParcelNote,
-    response: ServerResponse,
+    { note, reach, response }: Carriage,
     signal: AbortSignal,
     journey: Journey,
   ): Promise<'whole' | 'cut' | 'declined'> {
     const { status, headers, start, end } = note
-    const file = await this.#vault.open(parseDigest(note.digest), note.size).catch(() => undefined)
+    const file = await this.#open(note).catch(() => undefined)
     if (file === undefined) return 'declined'
     try {
-      const reading = file.content.read({ start, end }, signal)
+      const reading =
+        note.flight === undefined
+          ? file.content.read({ start, end }, signal)
+          : follow(file.content, note, reach, signal)
       const pieces = await BegunReading.begin(reading).catch(() => undefined)
       if (pieces === undefined) return signal.aborted ? 'cut' : 'declined'
-      if (response.destroyed) return 'cut'
+      if (signal.aborted) return 'cut'
       response.writeHead(status, [...headers])
       if (!(await writeBody(response, pieces, (bytes) => journey.sent(bytes)))) return 'cut'
+      if (journey.bytes <= end - start) return 'declined'
       return (await ended(response)) ? 'whole' : 'cut'
     } finally {
       await file.close()
     }
+  }
+
+  #open({ digest, size, flight }: ParcelNote): Promise<OpenVault> {
+    const parsed = parseDigest(digest)
+    if (flight === undefined) return this.#vault.open(parsed, size)
+    return this.#vault.openPart(parsed, size, flight)
+  }
+}
+
+/** Reads a file as it is filled; to where it no longer is, if that comes before the end. */
+async function* follow(
+  content: Content,
+  { start, end }: ParcelNote,
+  reach: Reach,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  for (let at = start; at <= end; ) {
+    const limit = await reach.beyond(at, signal)
+    if (limit === undefined) return
+    const last = Math.min(limit - 1, end)
+    yield* content.read({ start: at, end: last }, signal)
+    at = last + 1
   }
 }
 
@@ -86,11 +119,15 @@ class Journey {
     this.#arrivedAt = arrivedAt
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   sent(bytes: number): void {
     const now = performance.now()
     this.#firstMs ??= now - this.#arrivedAt
     this.#bytes += bytes
-    if (now - this.#toldAt < PROGRESS_MS) return
+    if (this.#told > 0 && now - this.#toldAt < PROGRESS_MS) return
     this.#toldAt = now
     this.tell()
   }

@@ -15,6 +15,8 @@ import { PARCEL, takeFacts } from './relayed.ts'
 
 /** Below it a request costs less when it is answered in one go. */
 const LEAST_PARCEL_BYTES = 64 * 1024
+/** In which a registry that is worth the trouble sends a chunk: what is slower costs little to pass on. */
+const PATIENCE_MS = 200
 /** What a client may send, and what a worker adds to it. */
 const MAX_HEADER_BYTES = 128 * 1024
 
@@ -25,6 +27,8 @@ export interface DeskOptions {
   readonly origins: Pick<Origins, 'relayed'>
   /** What is smaller is sent from here; in bytes, default 64 KiB. */
   readonly leastParcelBytes?: number | undefined
+  /** How long a client waits for the file of a download; in milliseconds, default 200. */
+  readonly patienceMs?: number | undefined
 }
 
 /** Where workers pass on what clients ask for. */
@@ -73,11 +77,16 @@ export class Desk {
     }
     const mayCarry = request.headers[PARCEL] !== undefined
     delete request.headers[PARCEL]
-    const { leastParcelBytes = LEAST_PARCEL_BYTES } = this.#options
-    const courier = mayCarry ? new ParcelCourier(request, response, leastParcelBytes) : undefined
+    const courier = mayCarry ? this.#courierOf(request, response) : undefined
     this.#options.origins.relayed(request, { peer, courier })
     // A write that is passed on has a dozen listeners of its own: no leak to warn of.
     response.setMaxListeners(24)
     this.#options.handler(request, response)
+  }
+
+  #courierOf(request: IncomingMessage, response: ServerResponse): ParcelCourier {
+    const { leastParcelBytes: leastBytes = LEAST_PARCEL_BYTES, patienceMs = PATIENCE_MS } =
+      this.#options
+    return new ParcelCourier(request, response, { leastBytes, patienceMs })
   }
 }

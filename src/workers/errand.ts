@@ -1,9 +1,11 @@
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 
+import { ClientGoneError } from '../api/body.ts'
 import type { Carrier } from './carrier.ts'
 import { without } from './raw-headers.ts'
-import { PARCEL, type ParcelNote } from './relayed.ts'
+import { Reach } from './reach.ts'
+import { PARCEL, type ParcelNote, REACH } from './relayed.ts'
 
 /** Of the answer's connection alone, or of whoever answers. */
 const OWN_HEADERS: ReadonlySet<string> = new Set([
@@ -26,6 +28,9 @@ export interface ErrandOptions {
 export class Errand {
   readonly #options: ErrandOptions
   readonly #arrivedAt = performance.now()
+  readonly #reach = new Reach()
+  #note: ParcelNote | undefined
+  readonly #carrying = new AbortController()
   /** The body is, or was, sent from here. */
   #isCarried = false
 
@@ -38,24 +43,35 @@ export class Errand {
     const { incoming, outgoing, response } = this.#options
     // Without an answer there is none to give: the other process ends, or has cut this one short.
     outgoing.on('error', () => response.destroy())
-    outgoing.once('response', (answer) => void this.#answered(answer))
+    // What is written to a client that has just left.
+    response.on('error', () => undefined)
+    outgoing.once('response', (answer) => this.#answered(answer))
     response.once('close', () => {
       if (!response.writableFinished && !this.#isCarried) outgoing.destroy()
     })
     if (sends === 'nothing') outgoing.end()
     if (sends === 'body') pipeline(incoming, outgoing).catch(() => outgoing.destroy())
     if (sends === 'note') {
-      outgoing.on('information', ({ headers }) => this.#noted(headers[PARCEL]))
+      outgoing.on('information', ({ headers }) => this.#hinted(headers))
       outgoing.flushHeaders()
     }
   }
 
-  #noted(text: string | string[] | undefined): void {
-    if (typeof text !== 'string') return
+  #hinted(headers: IncomingHttpHeaders): void {
+    const note = headers[PARCEL]
+    const reach = headers[REACH]
+    if (typeof note === 'string') this.#noted(JSON.parse(note) as ParcelNote)
+    if (typeof reach === 'string') this.#reach.take(reach)
+  }
+
+  #noted(note: ParcelNote): void {
     const { outgoing: report, response, carrier } = this.#options
-    const note = JSON.parse(text) as ParcelNote
+    this.#note = note
     this.#isCarried = true
-    const carriage = { note, report, response, arrivedAt: this.#arrivedAt }
+    const { signal } = this.#carrying
+    response.once('close', () => this.#carrying.abort(new ClientGoneError()))
+    const arrivedAt = this.#arrivedAt
+    const carriage = { note, reach: this.#reach, report, response, signal, arrivedAt }
     carrier.carry(carriage).then(
       (isDone) => {
         this.#isCarried = isDone
@@ -64,22 +80,45 @@ export class Errand {
     )
   }
 
-  async #answered(answer: IncomingMessage): Promise<void> {
+  #answered(answer: IncomingMessage): void {
     const { outgoing, response } = this.#options
     if (this.#isCarried) {
-      // It follows what was reported. One that comes earlier says that something went wrong.
-      if (!outgoing.writableEnded) response.destroy()
-      answer.resume()
-      return
+      const isOver = outgoing.writableEnded
+      // One that comes before the last report says what has gone wrong, to whoever has no other yet.
+      if (isOver || response.headersSent) {
+        if (!isOver) response.destroy()
+        answer.resume()
+        return
+      }
+      this.#isCarried = false
+      this.#carrying.abort(new ClientGoneError())
     }
     if (!outgoing.writableEnded && outgoing.getHeader(PARCEL) !== undefined) outgoing.end()
-    try {
+    if (!response.headersSent) {
       response.writeHead(answer.statusCode ?? 502, without(OWN_HEADERS, answer.rawHeaders))
-      await pipeline(answer, response)
-    } catch {
-      // What comes short here has to come short there.
+    } else if (answer.statusCode !== this.#note?.status) {
+      // What was to come after the bytes that were sent does not.
       response.destroy()
       answer.destroy()
+      return
     }
+    passOn(answer, response)
   }
+}
+
+/** Node's own pipeline costs more than all else that is done for a manifest. */
+function passOn(answer: IncomingMessage, response: ServerResponse): void {
+  answer.on('data', (bytes: Buffer) => {
+    if (!response.write(bytes)) answer.pause()
+  })
+  response.on('drain', () => answer.resume())
+  answer.once('end', () => response.end())
+  // What comes short here has to come short there; nobody needs what nobody takes.
+  answer.once('error', () => response.destroy())
+  answer.once('close', () => {
+    if (!answer.complete) response.destroy()
+  })
+  response.once('close', () => {
+    if (!response.writableFinished) answer.destroy()
+  })
 }

@@ -4,7 +4,10 @@ import { ClientGoneError } from '../api/body.ts'
 import type { Courier, Parcel, Sent } from '../api/courier.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import type { Lent } from '../pull/content.ts'
-import { PARCEL, type ParcelNote, type ParcelReport, TRUNCATED } from './relayed.ts'
+import { NO_FILE, PARCEL, type ParcelNote, type ParcelReport, REACH, TRUNCATED } from './relayed.ts'
+
+/** What a worker says last. */
+type ParcelEnd = Exclude<ParcelReport, { kind: 'sent' }>
 
 /** The worker could not read on. */
 class UnreadableError extends Error {
@@ -24,56 +27,99 @@ class UnreadableError extends Error {
  */
 export class ParcelCourier implements Courier {
   readonly leastBytes: number
+  readonly patienceMs: number
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
   readonly #arrivedAt = performance.now()
+  #hasBegun = false
 
-  constructor(request: IncomingMessage, response: ServerResponse, leastBytes: number) {
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { leastBytes, patienceMs }: Pick<Courier, 'leastBytes' | 'patienceMs'>,
+  ) {
     this.leastBytes = leastBytes
+    this.patienceMs = patienceMs
     this.#request = request
     this.#response = response
   }
 
-  async carry(parcel: Parcel, onSent: (sent: Sent) => void): Promise<boolean> {
-    const { status, lent } = parcel
+  async carry(parcel: Parcel, onSent: (sent: Sent) => void): Promise<number> {
+    const { lent, range, status } = parcel
     const response = this.#response
     if (response.destroyed) throw new ClientGoneError()
-    const cut = () => response.destroy()
-    lent.condemned.addEventListener('abort', cut)
+    if (lent.condemned.aborted) return 0
+    const over = new AbortController()
+    const { signal } = over
     try {
-      if (lent.condemned.aborted) return false
-      // Node wants a link in an early hint; nobody reads this one.
-      const note = JSON.stringify(noteOf(parcel, response))
-      response.writeEarlyHints({ link: '</>; rel=preload', [PARCEL]: note })
-      const end = await this.#follow(onSent)
-      if (end.kind === 'declined') return false
+      this.#hint(PARCEL, JSON.stringify(noteOf(parcel, response)))
+      const { end, bytes } = await Promise.race([
+        this.#follow(parcel, onSent),
+        condemnation(lent, signal),
+        this.#point(parcel, signal),
+      ])
+      if (end.kind === 'declined') return bytes
+      if (end.kind === 'failed') await this.#fail(lent, end.code)
+      if (end.kind === 'cut') throw new ClientGoneError()
       response.setHeader('Content-Length', 0)
       response.writeHead(status)
-      if (end.kind === 'failed') await this.#fail(lent, end.code)
-      if (end.kind === 'cut') throw this.#gone(lent)
       response.end()
-      return true
+      return range.end - range.start + 1
+    } catch (error) {
+      // The client has the beginning of an answer: whoever answers with the error must not begin anew.
+      if (this.#hasBegun) response.writeHead(status)
+      if (error instanceof ClientGoneError) response.destroy()
+      throw error
     } finally {
-      lent.condemned.removeEventListener('abort', cut)
+      over.abort()
     }
   }
 
+  /** Node wants a link in an early hint; nobody reads this one. */
+  #hint(name: string, value: string): void {
+    this.#response.writeEarlyHints({ link: '</>; rel=preload', [name]: value })
+  }
+
+  /**
+   * Says how far the file may be read, as it is filled.
+   *
+   * @throws why the download has failed, which is not to be sent any more; otherwise never settles
+   */
+  async #point({ lent: { trail }, range }: Parcel, signal: AbortSignal): Promise<never> {
+    const { start, end } = range
+    try {
+      for (let known = start; trail !== undefined && known <= end; ) {
+        const reach = await trail.reach(known, signal)
+        this.#hint(REACH, reach === undefined ? NO_FILE : String(reach))
+        known = reach ?? end + 1
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error
+    }
+    return new Promise<never>(() => undefined)
+  }
+
   /** Until the worker has said the last of it. */
-  async #follow(onSent: (sent: Sent) => void): Promise<Exclude<ParcelReport, { kind: 'sent' }>> {
-    let known = 0
+  async #follow(
+    { lent: { trail }, range: { start } }: Parcel,
+    onSent: (sent: Sent) => void,
+  ): Promise<{ readonly end: ParcelEnd; readonly bytes: number }> {
+    let bytes = 0
     try {
       for await (const report of reportsOf(this.#request)) {
         if (report.kind !== 'sent') {
           this.#request.resume()
-          return report
+          return { end: report, bytes }
         }
-        onSent({ bytes: report.bytes - known, firstAt: this.#arrivedAt + report.firstMs })
-        known = report.bytes
+        onSent({ bytes: report.bytes - bytes, firstAt: this.#arrivedAt + report.firstMs })
+        bytes = report.bytes
+        this.#hasBegun = true
+        trail?.passed(start + bytes)
       }
     } catch {
       // The worker has ended, or its connection was cut from here.
     }
-    return { kind: 'cut' }
+    return { end: { kind: 'cut' }, bytes }
   }
 
   async #fail(lent: Lent, code: string): Promise<never> {
@@ -84,20 +130,23 @@ export class ParcelCourier implements Courier {
     await lent.failed(error)
     throw error
   }
+}
 
-  #gone({ condemned, digest }: Lent): Error {
-    this.#response.destroy()
-    if (!condemned.aborted) return new ClientGoneError()
-    return new ContentMismatchError('digest', digest, 'other bytes on disk')
-  }
+/** @throws once its bytes are found to be damaged; otherwise never settles */
+function condemnation({ condemned, digest }: Lent, signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const onAbort = () => reject(new ContentMismatchError('digest', digest, 'other bytes on disk'))
+    condemned.addEventListener('abort', onAbort, { signal })
+  })
 }
 
 function noteOf({ status, lent, range }: Parcel, response: ServerResponse): ParcelNote {
   const headers = Object.entries(response.getHeaders()).flatMap(([name, value]) =>
     [value ?? []].flat().flatMap((one) => [name, String(one)]),
   )
-  const { digest, size } = lent
-  return { status, headers, digest, size, ...range }
+  const { digest, size, trail } = lent
+  const flight = trail === undefined ? {} : { flight: trail.id }
+  return { status, headers, digest, size, ...range, ...flight }
 }
 
 /** @throws when the connection ends before the body does */

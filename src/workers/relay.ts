@@ -14,7 +14,7 @@ const KEPT_CONNECTIONS = 256
 const BLOB = /\/blobs\/sha\d+(?::|%3a)[a-f\d]+(?:\?|$)/i
 
 /** Of the client's connection alone (RFC 9110 §7.6.1), or ours. The framing of a body stays. */
-const OWN_HEADERS: readonly string[] = [
+const OWN_HEADERS: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',
@@ -24,7 +24,7 @@ const OWN_HEADERS: readonly string[] = [
   'expect',
   RELAYED,
   PARCEL,
-]
+])
 
 export interface RelayOptions {
   readonly socketPath: string
@@ -63,12 +63,7 @@ export class Relay {
 
   #ask(incoming: IncomingMessage, hasBody: boolean, mayCarry: boolean) {
     const { method = 'GET', url = '/' } = incoming
-    const own = new Set([
-      ...OWN_HEADERS,
-      ...namedBy(incoming),
-      ...(hasBody ? [] : ['content-length']),
-    ])
-    const headers = without(own, incoming.rawHeaders)
+    const headers = without(ownHeadersOf(incoming, hasBody), incoming.rawHeaders)
     headers.push(RELAYED, this.#factsOf(incoming))
     if (mayCarry) headers.push(PARCEL, '1', 'Transfer-Encoding', 'chunked')
     else if (!hasBody && method !== 'GET' && method !== 'HEAD') headers.push('Content-Length', '0')
@@ -91,7 +86,10 @@ function hasBodyOf({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')
 }
 
-/** What the client says is of its connection alone. */
-function namedBy({ headers }: IncomingMessage): readonly string[] {
-  return headers.connection?.toLowerCase().split(/[\s,]+/) ?? []
+/** Also what the client says is of its connection alone. */
+function ownHeadersOf({ headers }: IncomingMessage, hasBody: boolean): ReadonlySet<string> {
+  const named = headers.connection?.toLowerCase() ?? ''
+  const isUsual = named === '' || named === 'close' || named === 'keep-alive'
+  if (isUsual && headers['content-length'] === undefined) return OWN_HEADERS
+  return new Set([...OWN_HEADERS, ...named.split(/[\s,]+/), ...(hasBody ? [] : ['content-length'])])
 }

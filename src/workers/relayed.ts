@@ -13,6 +13,14 @@ export const RELAYED = 'larder-relayed'
 /** In an early hint: a body that the worker is to send by itself. In a request: it may be given one. */
 export const PARCEL = 'larder-parcel'
 
+/**
+ * In an early hint that follows one with a note of a download: how far its file may be read by now, or
+ * {@link NO_FILE}.
+ */
+export const REACH = 'larder-reach'
+/** The rest is sent in the usual way. */
+export const NO_FILE = 'none'
+
 interface Facts {
   readonly address: string
   readonly isEncrypted: boolean
@@ -52,6 +60,8 @@ export interface ParcelNote {
   readonly size: number
   readonly start: number
   readonly end: number
+  /** Of a download under way, whose file is still being filled; absent: the blob is stored. */
+  readonly flight?: string
 }
 
 /** What a worker says of a parcel, a line each, in the body of the request that it was the answer to. */
@@ -62,7 +72,7 @@ export type ParcelReport =
   | { readonly kind: 'whole' }
   /** The client has gone. */
   | { readonly kind: 'cut' }
-  /** The client was sent nothing, and is to be sent it in the usual way. */
+  /** The client is to be sent what it has not been sent in the usual way. */
   | { readonly kind: 'declined' }
   /** The client was cut off, as the file did not give what it should have. */
   | { readonly kind: 'failed'; readonly code: string }

@@ -37,6 +37,8 @@ export interface TestAppOptions {
   readonly tlsLookMs?: number
   /** Default: what the tests are run with, else 1. */
   readonly workers?: number
+  /** How long a client waits for the file of a download, in milliseconds; default: as Larder does. */
+  readonly filePatienceMs?: number
   /** What workers find in their environment. */
   readonly workerEnvironment?: Readonly<Record<string, string>>
   readonly clock?: Clock
@@ -128,7 +130,9 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
     const { clock, patienceMs = 0, tlsLookMs, failAt } = wanted
     // Test images are small; what is left to workers is to be tested.
     const environment = { ...compileCache(), ...wanted.workerEnvironment }
-    const workers = { environment, leastParcelBytes: 1 }
+    const { filePatienceMs: wait } = wanted
+    const waiting = wait === undefined ? {} : { patienceMs: wait }
+    const workers = { environment, leastParcelBytes: 1, ...waiting }
     const times = {
       workers,
       patienceMs,
