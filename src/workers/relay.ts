@@ -8,7 +8,9 @@ import { without } from './raw-headers.ts'
 import { PARCEL, RELAYED, writeFacts } from './relayed.ts'
 
 /** Connections to the process that decides which are kept for later; each costs both a descriptor. */
-const KEPT_CONNECTIONS = 256
+const KEPT_CONNECTIONS = 64
+/** For so long, in milliseconds. */
+const KEPT_MS = 5_000
 
 /** What may be a stored blob; an upload's state is the registry's to say. */
 const BLOB = /\/blobs\/sha\d+(?::|%3a)[a-f\d]+(?:\?|$)/i
@@ -35,7 +37,11 @@ export interface RelayOptions {
 /** Passes requests on to the process that decides, and its answers back, as they are. */
 export class Relay {
   readonly #options: RelayOptions
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: KEPT_CONNECTIONS })
+  readonly #agent = new Agent({
+    keepAlive: true,
+    maxFreeSockets: KEPT_CONNECTIONS,
+    timeout: KEPT_MS,
+  })
   /** What is said of a connection, each time the same. */
   readonly #facts = new WeakMap<Socket, string>()
 
