@@ -220,9 +220,9 @@ test('under a mixed load every pull has one result, and all bytes are counted on
   assert.equal((await ledger.pull('manifests/sha512')).status, 502)
   const rotten = seededBytes('rotten', 2 * MIB)
   const other = registry.content.putBlob('library/app', rotten)
-  const cut = await ledger.pull(`blobs/${other}`)
+  const wrongOne = await ledger.pull(`blobs/${other}`)
   // A client that was sent nothing yet can be told.
-  assert.ok(!cut.complete || cut.status === 502)
+  assert.ok(!wrongOne.complete || wrongOne.status === 502)
   registry.clearScripts()
   const wrong = await ledger.settle(
     'wrong bytes',
