@@ -22,3 +22,4 @@ export type JobAnswer = z.output<typeof answers.JOB>
 export type JobDetailAnswer = z.output<typeof answers.JOB_DETAIL>
 export type RowAnswer = JobDetailAnswer['rows'][number]
 export type JobsAnswer = z.output<typeof answers.JOBS>
+export type VerifyLine = z.output<typeof answers.VERIFY_LINES>

@@ -74,6 +74,24 @@ export class Tab implements AsyncDisposable {
     return this.page.evaluate<number>('document.documentElement.scrollWidth - innerWidth')
   }
 
+  /** Settles once nothing of the page is on its way any more. */
+  async settled(): Promise<void> {
+    const waiting = this.page.locator('[aria-busy=true]')
+    while ((await waiting.count()) > 0) await waiting.first().waitFor({ state: 'detached' })
+  }
+
+  /** As when another window comes before this one, or goes. */
+  async hide(isHidden: boolean): Promise<void> {
+    const property = `{ value: ${isHidden}, configurable: true }`
+    await this.page.evaluate(`Object.defineProperty(document, 'hidden', ${property})`)
+    await this.page.evaluate(`document.dispatchEvent(new Event('visibilitychange'))`)
+  }
+
+  /** The text of what has the focus. */
+  async focused(): Promise<string> {
+    return String(await this.page.evaluate('document.activeElement?.textContent?.trim()'))
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#context.close()
   }

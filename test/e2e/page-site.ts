@@ -6,6 +6,8 @@ import { type LarderOptions, type RunningLarder, startLarder } from '../support/
 
 /** What would be seen of itself if it ever became markup. */
 export const HOSTILE = '<img src=x onerror="window.hacked=1"><b>bold</b>'
+/** One of those that are pulled. */
+export const NGINX = 'reg.test/library/nginx:v1.0.0'
 const ARM = { architecture: 'arm64', os: 'linux' }
 const REPOSITORIES = [
   'library/nginx',

@@ -19,7 +19,8 @@ import { Usage } from './storage/usage.js'
  * @typedef {import('../../admin/shapes.ts').HistoryAnswer} History
  */
 
-const EVERY_MS = 15_000
+/** What would go next is worked out each time. */
+const EVERY_MS = 60_000
 
 /** What is used, by what, and what goes next. */
 export function View() {

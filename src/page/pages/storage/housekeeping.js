@@ -93,12 +93,18 @@ function CollectDialog({ onClose, onDone }) {
   <//>`
 }
 
+/**
+ * @typedef {import('../../../admin/shapes.ts').VerifyLine} VerifyLine
+ * @typedef {Extract<VerifyLine, { event: 'progress' }>} Checked
+ * @typedef {Extract<VerifyLine, { event: 'done' }>} Done
+ */
+
 /** Hashes everything, for as long as one stays on this page. @param {{ reload: () => void }} props */
 function Verify({ reload }) {
   const { api } = useServices()
   const [repair, setRepair] = useState(false)
-  const [progress, setProgress] = useState(/** @type {any} */ (undefined))
-  const [done, setDone] = useState(/** @type {any} */ (undefined))
+  const [progress, setProgress] = useState(/** @type {Checked | undefined} */ (undefined))
+  const [done, setDone] = useState(/** @type {Done | undefined} */ (undefined))
   const running = useRef(/** @type {AbortController | undefined} */ (undefined))
   useEffect(() => () => running.current?.abort(), [])
   const verify = useAction(async () => {
@@ -107,12 +113,17 @@ function Verify({ reload }) {
     setDone(undefined)
     let hasEnded = false
     try {
-      await api.lines('/verify', repair ? { repair } : {}, leaving.signal, (line) => {
-        if (line.event === 'progress') setProgress(line)
-        if (line.event === 'done') setDone(line)
-        if (line.event === 'failed') throw new Error(line.error.message)
-        hasEnded ||= line.event === 'done'
-      })
+      await api.lines(
+        '/verify',
+        repair ? { repair } : {},
+        leaving.signal,
+        (/** @type {VerifyLine} */ line) => {
+          if (line.event === 'progress') setProgress(line)
+          if (line.event === 'done') setDone(line)
+          if (line.event === 'failed') throw new Error(line.error.message)
+          hasEnded ||= line.event === 'done'
+        },
+      )
       if (!hasEnded)
         throw new Error('It broke off before its end: Larder was stopped, or the connection was.')
     } catch (error) {
@@ -147,13 +158,13 @@ function Verify({ reload }) {
   </div>`
 }
 
-/** @param {{ progress: { checked: number, total: number, bytes: number } }} props */
+/** @param {{ progress: Checked }} props */
 function Verifying({ progress: { checked, total, bytes: read } }) {
   return html`<p class="small">${count(checked)} of ${plural(total, 'content')}, ${bytes(read)}</p>
     <${Progress} value=${checked} max=${total} label="Verified" />`
 }
 
-/** @param {{ done: { checked: number, ok: number, damaged: number, missing: number, repaired: number } }} props */
+/** @param {{ done: Done }} props */
 function Verified({ done: { checked, damaged, missing, repaired } }) {
   const bad = damaged + missing
   if (bad === 0)
