@@ -57,6 +57,9 @@ interface Imported extends Done {
   readonly warnings: readonly string[]
 }
 
+/** Destroyed in the end: whoever still writes would wait for a reader, and we for them. */
+type Input = AsyncIterable<Uint8Array> & { destroy?(): unknown }
+
 const EXAMPLES = `
 A file is an archive of images: a bundle of larder export, an OCI image layout (skopeo, ctr, crane,
 BuildKit, hauler) or what docker save writes (k3s and RKE2 air-gap archives too), as a tar, or one that
@@ -79,7 +82,7 @@ Exit codes: 0 all of it, 3 some images are refused, 4 the archive is damaged or 
 export function importCommand(
   io: Surroundings,
   terminal: Terminal,
-  stdin: AsyncIterable<Uint8Array> = process.stdin,
+  stdin: Input = process.stdin,
 ): Command {
   const command = new Command('import')
     .description('bring images from archives, without a network')
@@ -99,7 +102,7 @@ async function importArchives(
   options: ImportOptions,
   io: Surroundings,
   terminal: Terminal,
-  stdin: AsyncIterable<Uint8Array>,
+  stdin: Input,
 ): Promise<void> {
   const done: Imported[] = []
   try {
@@ -113,6 +116,8 @@ async function importArchives(
   } catch (error) {
     if (!(error instanceof ArchiveError)) throw error
     throw new ExitError(EXIT_INTEGRITY, error.message, { cause: error })
+  } finally {
+    if (files.includes('-')) stdin.destroy?.()
   }
   if (options.output === 'json') io.stdout.write(`${JSON.stringify(jsonOf(done), undefined, 2)}\n`)
   if (done.some(({ images }) => images.refused > 0)) throw new ExitError(EXIT_PARTIAL)

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 
 import { Command } from 'commander'
@@ -21,6 +24,8 @@ import { FaultRegistry } from '../support/fault-registry.ts'
 import { buildImage } from '../support/images.ts'
 import { makeTempDir, type TempDir } from '../support/temp-dir.ts'
 import { type Ended, larder } from './admin.ts'
+
+const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 let app: TestApp
 let dir: TempDir
@@ -100,6 +105,16 @@ test('an archive comes by standard input', async () => {
   assert.deepEqual(archives[0].counts, { published: 1, unchanged: 0, refused: 0 })
   assert.equal(archives[0].images[0].digest, image.manifest.digest)
   await pull(app, image, tag)
+})
+
+test('whoever still writes what is refused is not waited for', async () => {
+  const args = [MAIN, 'import', '-', '--server', app.adminUrl]
+  const stdio = ['pipe', 'ignore', 'ignore'] as const
+  const child = spawn(process.execPath, args, { stdio: [...stdio] })
+  const ended = once(child, 'exit')
+  // Without an end, as of a program that has more to write.
+  child.stdin?.write('no archive'.repeat(100))
+  assert.deepEqual(await ended, [4, null])
 })
 
 test('a folder with an image layout is imported, and no link in it is followed', async () => {
