@@ -10,7 +10,7 @@ import type { Blobs, PulledBlob } from '../pull/blobs.ts'
 import type { ByteRange, Content, Lent } from '../pull/content.ts'
 import { ResizedError } from '../pull/healing.ts'
 import type { Pull } from '../pull/pull.ts'
-import { ClientGoneError, writeBody } from './body.ts'
+import { ClientGoneError } from './body.ts'
 import type { Parcel, Sent } from './courier.ts'
 import type { Exchange } from './exchange.ts'
 import { matchesEtag, parseRanges, passesIfRange, type Ranges } from './ranges.ts'
@@ -107,7 +107,9 @@ async function send(
     lent?.giveBack()
     response.setHeader('Content-Length', rest.end - rest.start + 1)
     response.writeHead(status)
-    const isWhole = await writeBody(response, pieces, (bytes) => exchange.served(source, bytes))
+    const isWhole = await exchange.bodies.write(response, pieces, (bytes) =>
+      exchange.served(source, bytes),
+    )
     if (isWhole) response.end()
   } finally {
     lent?.giveBack()
@@ -177,7 +179,7 @@ async function sendParts(
     exchange.served(source, head.length)
     const pieces = index === 0 ? first : content.read(part, signal)
     const count = (bytes: number) => exchange.served(source, bytes)
-    if (!(await writeBody(response, pieces, count))) return
+    if (!(await exchange.bodies.write(response, pieces, count))) return
   }
   exchange.served(source, tail.length)
   response.end(tail)

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
-import { setImmediate } from 'node:timers/promises'
+
+import { Rounds } from './rounds.ts'
 
 /** Nobody is left to be told of anything. */
 export class ClientGoneError extends Error {
@@ -19,44 +20,44 @@ export interface Patience {
 
 /** Some 3.5 KiB/s: less than a modem, and less than containers can be started with. */
 const PATIENCE: Patience = { bytes: 1024 * 1024, ms: 300_000 }
-/**
- * A client as fast as memory never makes us wait, and would keep everybody else waiting: after this
- * many bytes in one go the others have a turn.
- */
-const TURN_BYTES = 2 * 1024 * 1024
 
-/**
- * Writes `pieces` as the client takes them, each when the kernel has all of the one before: until
- * then that one's memory is in use, and longer it is not lent. What fails on the way destroys the connection: a cut is
- * the only way left to say that a body is not whole.
- *
- * @returns whether all of them were written
- */
-export async function writeBody(
-  response: ServerResponse,
-  pieces: AsyncIterable<Uint8Array>,
-  onWritten: (bytes: number) => void,
-  patience: Patience = PATIENCE,
-): Promise<boolean> {
-  const client = new Client(response, patience)
-  try {
-    let turn = 0
-    for await (const piece of pieces) {
-      if (response.destroyed) return false
-      const taken = client.take(piece)
-      onWritten(piece.byteLength)
-      if (!(await taken)) return false
-      turn += piece.byteLength
-      if (turn < TURN_BYTES) continue
-      turn = 0
-      await setImmediate()
+/** Writes bodies to clients. One for a process: they share the turns of its event loop. */
+export class BodyWriter {
+  readonly #rounds = new Rounds()
+  readonly #patience: Patience
+
+  constructor(patience: Patience = PATIENCE) {
+    this.#patience = patience
+  }
+
+  /**
+   * Writes `pieces` as the client takes them, each when the kernel has all of the one before: until
+   * then that one's memory is in use, and longer it is not lent. What fails on the way destroys the
+   * connection: a cut is the only way left to say that a body is not whole.
+   *
+   * @returns whether all of them were written
+   */
+  async write(
+    response: ServerResponse,
+    pieces: AsyncIterable<Uint8Array>,
+    onWritten: (bytes: number) => void,
+  ): Promise<boolean> {
+    const client = new Client(response, this.#patience)
+    try {
+      for await (const piece of pieces) {
+        await this.#rounds.enter(piece.byteLength)
+        if (response.destroyed) return false
+        const taken = client.take(piece)
+        onWritten(piece.byteLength)
+        if (!(await taken)) return false
+      }
+      return true
+    } catch (error) {
+      response.destroy()
+      throw error
+    } finally {
+      client.leave()
     }
-    return true
-  } catch (error) {
-    response.destroy()
-    throw error
-  } finally {
-    client.leave()
   }
 }
 

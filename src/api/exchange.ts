@@ -10,6 +10,7 @@ import { RegistryError } from '../oci/errors.ts'
 import { RememberedError } from '../pull/negatives.ts'
 import type { Outcome } from '../pull/pull.ts'
 import type { Target } from '../upstream/routing.ts'
+import type { BodyWriter } from './body.ts'
 import type { Origin } from './origins.ts'
 import type { Handler, OnEnded, RequestRecord } from './request-record.ts'
 
@@ -20,6 +21,7 @@ export interface ExchangeOptions {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly origin: Origin
+  readonly bodies: BodyWriter
 }
 
 const REQUEST_ID = /^[\w.:-]{1,128}$/
@@ -29,6 +31,8 @@ export class Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly origin: Origin
+  /** What its body is written with, if it is a large one. */
+  readonly bodies: BodyWriter
   readonly id: string
   readonly #options: ExchangeOptions
   readonly #startedAt = performance.now()
@@ -53,6 +57,7 @@ export class Exchange {
     const { address } = options.origin.peer
     this.#client = address === '' ? undefined : unmapped(address)
     this.origin = options.origin
+    this.bodies = options.bodies
     const given = options.request.headers['x-request-id']
     this.id = typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
     this.response.setHeader('X-Request-Id', this.id)

@@ -15,6 +15,7 @@ import type { Manifests } from '../pull/manifests.ts'
 import type { Pull } from '../pull/pull.ts'
 import type { Target, Upstreams } from '../upstream/routing.ts'
 import { serveBlob } from './blobs.ts'
+import { BodyWriter } from './body.ts'
 import { answerError } from './errors.ts'
 import { Exchange } from './exchange.ts'
 import { serveReferrers, serveTags } from './lists.ts'
@@ -56,21 +57,23 @@ export function createApi(options: ApiOptions): Express {
   app.disable('x-powered-by')
   app.disable('etag')
   app.set('query parser', false)
+  const bodies = new BodyWriter()
   app.use(async (request, response) => {
     if (options.probes.answers(request, response)) return
-    await answer(options, request, response)
+    await answer(options, bodies, request, response)
   })
   return app
 }
 
 async function answer(
   options: ApiOptions,
+  bodies: BodyWriter,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const { metrics, logger, onEnded, origins } = options
   const origin = origins.of(request)
-  const exchange = new Exchange({ metrics, logger, onEnded, request, response, origin })
+  const exchange = new Exchange({ metrics, logger, onEnded, request, response, origin, bodies })
   try {
     const route = parseRoute(request.url ?? '')
     exchange.handledBy(route.kind)

@@ -1,11 +1,11 @@
 /** The unit in which bytes are kept in memory, written to disk and handed to readers. */
 export const CHUNK_BYTES = 1024 * 1024
 /** Free chunks that are kept while downloads are under way: as many as one has when the disk is slow. */
-const MAX_FREE = 32
+const MAX_FREE = 16
 /** And when none is. */
-const MAX_IDLE = 8
+const MAX_IDLE = 4
 /** What all downloads together may have in memory before each has to wait for the disk. */
-const PLENTY = 64
+const PLENTY = 32
 
 export interface ChunkPoolOptions {
   /** Chunks that downloads may have before they are to make do with little; default 64. */

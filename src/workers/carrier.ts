@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Writable } from 'node:stream'
 
-import { ClientGoneError, writeBody } from '../api/body.ts'
+import { BodyWriter, ClientGoneError } from '../api/body.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { BegunReading } from '../pull/begun.ts'
 import type { Content } from '../pull/content.ts'
@@ -29,6 +29,7 @@ export interface Carriage {
 /** Sends stored blobs to clients from their files. */
 export class Carrier {
   readonly #vault: Vault
+  readonly #bodies = new BodyWriter()
 
   constructor(vault: Vault) {
     this.#vault = vault
@@ -74,7 +75,8 @@ export class Carrier {
       if (pieces === undefined) return signal.aborted ? 'cut' : 'declined'
       if (signal.aborted) return 'cut'
       response.writeHead(status, [...headers])
-      if (!(await writeBody(response, pieces, (bytes) => journey.sent(bytes)))) return 'cut'
+      const sent = (bytes: number) => journey.sent(bytes)
+      if (!(await this.#bodies.write(response, pieces, sent))) return 'cut'
       if (journey.bytes <= end - start) return 'declined'
       return (await ended(response)) ? 'whole' : 'cut'
     } finally {

@@ -4,7 +4,7 @@ import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 
-import { writeBody } from '../../src/api/body.ts'
+import { BodyWriter } from '../../src/api/body.ts'
 
 const PIECE_BYTES = 1024 * 1024
 const PIECES = 24
@@ -16,9 +16,10 @@ async function* lent(pieceBytes: number): AsyncGenerator<Buffer, void, undefined
 }
 
 async function serve(pieceBytes: number) {
+  const bodies = new BodyWriter()
   const server = createServer((_request, response) => {
     response.setHeader('content-length', pieceBytes * PIECES)
-    void writeBody(response, lent(pieceBytes), () => undefined).then(() => response.end())
+    void bodies.write(response, lent(pieceBytes), () => undefined).then(() => response.end())
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 
-import { writeBody } from '../../src/api/body.ts'
+import { BodyWriter } from '../../src/api/body.ts'
 import { stallOn } from './clients.ts'
 import { connectTo, drip, startListener } from './listener.ts'
 
@@ -70,11 +70,14 @@ test('a client that waits for an answer which takes its time is not let go', asy
 test('a client that takes a little now and then is let go, and one that takes enough is not', async () => {
   const patience = { bytes: MIB, ms: 300 }
   const outcomes = new EventEmitter<{ outcome: [boolean] }>()
+  const bodies = new BodyWriter(patience)
   const server = createServer((_, response) => {
-    void writeBody(response, pieces(), () => undefined, patience).then((isWhole) => {
-      outcomes.emit('outcome', isWhole)
-      response.end()
-    })
+    void bodies
+      .write(response, pieces(), () => undefined)
+      .then((isWhole) => {
+        outcomes.emit('outcome', isWhole)
+        response.end()
+      })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -38,7 +38,7 @@ test('when no download is under way, little is kept', () => {
   for (const chunk of chunks) pool.giveBack(chunk)
   pool.rest()
   const kept = Array.from({ length: 32 }, () => pool.take()).filter((one) => chunks.has(one))
-  assert.equal(kept.length, 8)
+  assert.equal(kept.length, 4)
 })
 
 test('a download runs ahead of the disk while there is plenty of memory, and no further', () => {
