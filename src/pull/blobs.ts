@@ -99,8 +99,12 @@ export class Blobs {
     { onBytes, signal = pull.signal }: ObtainOptions = {},
   ): Promise<boolean> {
     const { content, source } = await this.open(pull, digest)
-    // Stored bytes are not read for it: whether they are right is for others to check.
-    if (source === 'cache') return false
+    // Stored bytes are not read for it: whether they are right is for others to check. All of it may
+    // have come for somebody else just now, and wait for the disk.
+    if (source === 'cache') {
+      await this.settled(digest)
+      return false
+    }
     const range = { start: 0, end: content.size - 1 }
     for await (const bytes of content.read(range, signal)) onBytes?.(bytes.byteLength)
     await this.settled(digest)

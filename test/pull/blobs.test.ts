@@ -52,6 +52,17 @@ test('a miss, a join and a hit: one request', async () => {
   assert.equal(rooms.registry.asked.length, 1)
 })
 
+test('what has come whole by another way is obtained once it is stored, not before', async () => {
+  await using rooms = await openRooms()
+  const { bytes, digest } = put(rooms)
+  const pulled = await rooms.blobs.open(rooms.pull(), digest)
+  assert.deepEqual(await read(pulled), bytes)
+  // Its reader has the last byte; the disk may not.
+  assert.equal(await rooms.blobs.obtain(rooms.pull(), digest), false)
+  assert.equal(await rooms.files.stat(digest), bytes.length)
+  assert.equal(rooms.registry.asked.length, 1)
+})
+
 test('a blob that a manifest of the repository lists is a hit there, and asked for elsewhere', async () => {
   await using rooms = await openRooms()
   const image = buildImage({ layers: [1000] })
