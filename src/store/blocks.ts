@@ -1,5 +1,4 @@
 /** The registries that an operator has forbidden: `blocked.json` in the data directory. */
-import { randomUUID } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -8,6 +7,8 @@ import { codeOf } from './errors.ts'
 import { syncDirectory, writeFully } from './files.ts'
 
 const FILE = 'blocked.json'
+/** One name, as only one is written at a time: what a crash leaves is written over by the next. */
+const NEW_FILE = `${FILE}.new`
 
 /** Since when and why an upstream is not asked. */
 export interface Block {
@@ -79,9 +80,9 @@ export class Blocks {
   }
 
   async #write(): Promise<void> {
-    const temporary = join(this.#path, `${FILE}.${randomUUID()}`)
+    const temporary = join(this.#path, NEW_FILE)
     try {
-      const handle = await open(temporary, 'wx', 0o600)
+      const handle = await open(temporary, 'w', 0o600)
       try {
         await writeFully(handle, [Buffer.from(format(this.#blocks))], 0, () => {})
         await handle.sync()
