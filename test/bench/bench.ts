@@ -3,7 +3,7 @@
  * `npm run bench -- --help` says what can be chosen. Figures go to standard output, progress to
  * standard error. Needs `docker-registry`, `nginx` and `cc`.
  */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -33,6 +33,9 @@ const HELP = `Usage: npm run bench -- [options]
   --json            everything measured, as JSON
   --write           the tables also into test/bench/RESULTS.md
 `
+
+/** What follows is written by people, and stays. */
+const NOTES = '\n## Where the time goes\n'
 
 interface Choice {
   readonly rounds: number
@@ -171,13 +174,16 @@ async function print(
   } else {
     process.stdout.write(`${conditions.join('\n')}\n\n${tables}`)
   }
-  if (choice.write)
-    await writeFile(join(import.meta.dirname, 'RESULTS.md'), page(conditions, tables))
+  if (!choice.write) return
+  const file = join(import.meta.dirname, 'RESULTS.md')
+  const [, notes] = (await readFile(file, 'utf8')).split(NOTES)
+  await writeFile(file, page(conditions, tables, notes))
 }
 
-function page(conditions: readonly string[], tables: string): string {
+function page(conditions: readonly string[], tables: string, notes: string | undefined): string {
   const list = conditions.map((line) => `- ${line}`).join('\n')
-  return `# Figures\n\nWritten by \`npm run bench -- --write\`.\n\n${list}\n\n${tables}`
+  const figures = `# Figures\n\nWritten by \`npm run bench -- --write\`.\n\n${list}\n\n${tables}`
+  return notes === undefined ? figures : `${figures}${NOTES}${notes}`
 }
 
 function report(text: string): void {
