@@ -123,3 +123,13 @@ for (const [what, selection, left] of [
     if (left.length > 0) await assertHits(hub, `${APP}/manifests/docker`)
   })
 }
+
+test('a pinned tag outlives a forced purge of its digest: it was not named', async () => {
+  await using hub = await startHub()
+  const { app, index } = hub
+  await pull(hub, `${APP}/manifests/v1`)
+  const byDigest = `docker.io/library/app@${index.manifest.digest}`
+  await change(app, '/pins', { references: [PURGED, byDigest] })
+  await change(app, '/purge', { references: [byDigest], force: true })
+  assert.deepEqual(await pinnedNames(app), [PURGED])
+})
