@@ -56,6 +56,33 @@ describe('the load client', { skip }, () => {
     assert.deepEqual(seen, [`/a ${rest}`, `/b ${rest}`, `/a ${rest}`])
   })
 
+  test('asks for the range that stands behind a path', async () => {
+    const seen: string[] = []
+    await using server = await serve((request, response) => {
+      seen.push(`${request.url} ${request.headers.range}`)
+      response.writeHead(206, { 'content-length': 2 }).end('ab')
+    })
+
+    const paths = ['/a bytes=0-1', '/b']
+    await client.run({ ...server, paths, connections: 1, requests: 2 })
+
+    assert.deepEqual(seen, ['/a bytes=0-1', '/b undefined'])
+  })
+
+  test('lets each connection walk through all paths, if it is told to', async () => {
+    const seen = new Map<number | undefined, string>()
+    await using server = await serve((request, response) => {
+      const { remotePort } = request.socket
+      seen.set(remotePort, `${seen.get(remotePort) ?? ''}${request.url}`)
+      response.writeHead(200, { 'content-length': 2 }).end('ab')
+    })
+
+    const paths = ['/a', '/b', '/c']
+    await client.run({ ...server, paths, connections: 3, requests: 3, isWalk: true })
+
+    assert.deepEqual([...seen.values()], ['/a/b/c', '/a/b/c', '/a/b/c'])
+  })
+
   test('waits for no body after HEAD', async () => {
     await using server = await serve((_request, response) =>
       response.writeHead(200, { 'content-length': 5 }).end(),
