@@ -139,8 +139,9 @@ async function untilPartHas(dataDir: string, bytes: number): Promise<void> {
   for (const endsAt = performance.now() + 10_000; performance.now() < endsAt; ) {
     const folder = join(dataDir, 'ingest')
     for (const name of await readdir(folder)) {
-      const { size } = await stat(join(folder, name))
-      if (size >= bytes) return
+      // Another part may have got its name since it was listed.
+      const part = await stat(join(folder, name)).catch(() => undefined)
+      if (part !== undefined && part.size >= bytes) return
     }
   }
   throw new Error('the part did not grow')
