@@ -64,6 +64,8 @@ export class Quota {
   #measuring: Promise<void> = Promise.resolve()
   /** Rows whose files are gone, which the database refused to delete. */
   #owedBytes = 0
+  /** Files that are being deleted, whose rows count no more. */
+  #goingBytes = 0
 
   constructor(options: QuotaOptions) {
     this.#options = options
@@ -83,7 +85,8 @@ export class Quota {
     }
     let landed = 0
     for (const size of this.#landed.values()) landed += size
-    return this.#options.rows.usedBytes() - this.#owedBytes + landed + this.#claimed
+    const stored = this.#options.rows.usedBytes() - this.#owedBytes + this.#goingBytes
+    return stored + landed + this.#claimed
   }
 
   /** Of downloads that are not finished. */
@@ -195,6 +198,18 @@ export class Quota {
     if (claim !== undefined) this.#note(claim.written)
     this.#drop(digest)
     this.#landed.delete(digest)
+  }
+
+  /**
+   * A file of so many bytes is about to be deleted, and takes its room until it is.
+   *
+   * @returns to be called then
+   */
+  going(bytes: number): () => void {
+    this.#goingBytes += bytes
+    return () => {
+      this.#goingBytes -= bytes
+    }
   }
 
   /** The file of so many bytes under its final name was deleted. */

@@ -203,11 +203,15 @@ export class Removal {
     const { blobs, quota, events } = this.#options
     return Promise.all(
       [...slice.bytes].map(([digest, bytes]) => {
+        const endGoing = quota.going(bytes)
         const unlinked = blobs.delete(digest).then(
           () => quota.gone(digest, bytes),
           (error: unknown) => events.storeFailed('evict', error),
         )
-        const ended = unlinked.finally(() => this.#unlinking.delete(digest))
+        const ended = unlinked.finally(() => {
+          endGoing()
+          this.#unlinking.delete(digest)
+        })
         this.#unlinking.set(digest, ended)
         return ended
       }),

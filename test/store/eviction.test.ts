@@ -382,6 +382,23 @@ test('a database that refuses does not keep files from going, and its rows go la
   assert.equal(await isHere(site, young.manifest), true)
 })
 
+test('what is being deleted takes its room until it is gone', async () => {
+  await using site = await openCappedSite({ cap: 10 * MIB })
+  await pullImage(site, 'old', { old: 3 * MIB })
+  const before = site.quota.usedBytes
+  const seen: number[] = []
+  const original = site.files.delete.bind(site.files)
+  site.files.delete = async (digest) => {
+    // What else goes has begun to by then.
+    await Promise.resolve()
+    seen.push(site.quota.usedBytes)
+    await original(digest)
+  }
+  await site.eviction.gain(1)
+  assert.deepEqual(seen, [before, before])
+  assert.equal(site.quota.usedBytes, 0)
+})
+
 test('a content that is stored again while its old file goes is not lost', async () => {
   await using site = await openCappedSite({ cap: 10 * MIB })
   const bytes = layerOf('again', MIB)
