@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import type { Digest } from '../oci/digest.ts'
 import { NoRoomError } from './errors.ts'
 import type { Eviction } from './eviction.ts'
@@ -7,13 +9,15 @@ import { Turns } from './turns.ts'
 export interface AdmissionOptions {
   readonly quota: Quota
   readonly eviction: Pick<Eviction, 'gain' | 'preview' | 'reduce'>
-  /** Until it settles it is not known what belongs together, so nothing is removed. */
+  /** Until it settles it is not known what is here and what belongs together: nothing is admitted. */
   readonly ready: Promise<unknown>
   readonly onError: (error: unknown) => void
   /** Milliseconds of a clock that never jumps; default: that of the system. */
   readonly elapsed?: () => number
 }
 
+/** So long after the start what is to be stored waits for that; later it passes through. */
+const STARTING_MS = 2_000
 /** Others may take the room that was made before it is claimed. */
 const MAX_ATTEMPTS = 3
 /** Each brings the inodes of one image. */
@@ -28,6 +32,7 @@ export class Admission {
   readonly #options: AdmissionOptions
   readonly #elapsed: () => number
   readonly #turns = new Turns()
+  readonly #started: Promise<unknown>
   #isReady = false
   /** So much could not be gained when it was last tried. */
   #hopeless: { readonly bytes: number; readonly endsAt: number } | undefined
@@ -41,7 +46,8 @@ export class Admission {
     const becomeReady = () => {
       this.#isReady = true
     }
-    options.ready.then(becomeReady, becomeReady)
+    const ready = options.ready.then(becomeReady, becomeReady)
+    this.#started = Promise.race([ready, sleep(STARTING_MS, undefined, { ref: false })])
   }
 
   /**
@@ -52,6 +58,11 @@ export class Admission {
    */
   async reserve(digest: Digest, bytes: number): Promise<void> {
     const { quota } = this.#options
+    // A crash leaves files that no row counts: with what is admitted now they might exceed the cap.
+    await this.#started
+    if (!this.#isReady) {
+      throw new NoRoomError(bytes, 'starting', 'it is still being found out what is here')
+    }
     await quota.refresh()
     const most = quota.mostBytes
     if (bytes > most) {
@@ -130,9 +141,6 @@ export class Admission {
         return
       }
       const lacking = quota.lacking(bytes - quota.claimOf(digest))
-      if (!this.#isReady) {
-        throw new NoRoomError(bytes, 'starting', 'it is still being found out what is here')
-      }
       if (this.#isHopeless(lacking)) break
       if (attempt > 0 || (await this.#canFreeInodes())) {
         if ((await eviction.gain(lacking)) !== undefined) continue
