@@ -42,13 +42,14 @@ export class Leftovers {
     this.#options = options
   }
 
-  /** Parts that nobody has written to for a day, and those of what has come by another way. */
+  /** Parts that nobody has written to for a day, that hold nothing, or whose content came by another way. */
   async staleParts(): Promise<readonly Part[]> {
     const { blobs, leases, now } = this.#options
     const before = now() - STALE_PART_MS
     const stale: Part[] = []
     for (const part of await blobs.listParts()) {
-      const isDone = part.modifiedAt < before || (await this.#isWhole(part.digest))
+      const isWorthless = part.size === 0 || part.modifiedAt < before
+      const isDone = isWorthless || (await this.#isWhole(part.digest))
       if (isDone && !leases.has(part.digest)) stale.push(part)
     }
     return stale

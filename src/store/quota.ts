@@ -186,18 +186,20 @@ export class Quota {
     this.#landed.set(digest, size)
   }
 
-  /** What was written under a claim of its own turned out to be this, and has its final name. */
+  /**
+   * What was written under a claim of its own turned out to be this, and has its final name. A download
+   * of it may be under way all the same: that takes its room until it is done, too.
+   */
   named(claim: Digest, digest: Digest, size: number): void {
     this.#drop(claim)
-    this.landed(digest, size)
+    this.#landed.set(digest, size)
   }
 
-  /** Its file is gone, or was never made. */
+  /** Its part is gone, or was never made. The content may be here by another way. */
   release(digest: Digest): void {
     const claim = this.#claims.get(digest)
     if (claim !== undefined) this.#note(claim.written)
     this.#drop(digest)
-    this.#landed.delete(digest)
   }
 
   /**

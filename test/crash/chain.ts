@@ -249,15 +249,13 @@ export class Chain {
   async #finish(): Promise<void> {
     await using victim = this.#start()
     const load = await this.#welcome(victim, 'random')
-    for (const { manifest } of this.#world.images) await load.pullImage(manifest.digest)
-    // What has only passed through is let go of when its last reader has left.
-    let parts: string[] = []
-    for (let left = MAX_STEPS; left > 0; left--) {
+    for (const { manifest } of this.#world.images) {
+      await load.pullImage(manifest.digest)
       await load.settle()
+      // Before what has come has to make room for the next.
       await load.collect()
-      parts = [...(await this.#files('ingest')).keys()]
-      if (parts.length === 0) break
     }
+    const parts = [...(await this.#files('ingest')).keys()]
     if (parts.length > 0) this.#broken(`promise 4: left in the end: ${parts.join(', ')}`)
     const aside = [...(await this.#files('quarantine')).values()]
     const bytes = aside.reduce((sum, { length }) => sum + length, 0)
