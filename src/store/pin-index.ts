@@ -105,15 +105,15 @@ export class PinIndex {
 
   /**
    * Whether the digest is pinned, or is what a tag means that a pattern matches, or refers to
-   * something that is one of these or is listed by one. What a pinned manifest lists is not looked
-   * for: it is kept because its parent is.
+   * something that is one of these or is listed by one. What a pinned manifest lists is looked for only
+   * where that is gone, as when it was damaged: else it is kept because its parent is.
    */
   isProtected(digest: Digest, rows: PinRows): boolean {
     if (this.#pins.size === 0) return false
     if (this.#isRoot(digest, rows)) return true
+    const seen = new Set(rows.lostParentsOf(digest, MAX_ANCESTORS))
     const subject = rows.subjectOf(digest)
-    if (subject === undefined) return false
-    const seen = new Set<Digest>([subject])
+    if (subject !== undefined) seen.add(subject)
     // A set yields what is added to it while it is walked.
     for (const ancestor of seen) {
       if (this.#isRoot(ancestor, rows)) return true

@@ -38,6 +38,17 @@ test('a pinned tag protects its digest, until it is unpinned', async () => {
   assert.deepEqual(await pinFilesIn(dir.path), [])
 })
 
+test('what a pinned manifest lists is protected although that was damaged and put aside', async () => {
+  await using dir = await makeTempDir()
+  await using site = await openSite(dir.path)
+  const digest = await pull(site, APP, V1, IMAGE)
+  await site.pins.pin({ place: APP, reference: { kind: 'tag', tag: V1 } })
+  await site.catalog.deleteBlob(digest)
+  for (const blob of IMAGE.blobs.keys()) assert.equal(site.pins.isProtected(blob), true)
+  await site.pins.unpin({ ...APP, reference: V1 })
+  for (const blob of IMAGE.blobs.keys()) assert.equal(site.pins.isProtected(blob), false)
+})
+
 test('a pin is for its owner: what two asked for stays when one of them leaves', async () => {
   await using dir = await makeTempDir()
   await using site = await openSite(dir.path)

@@ -52,6 +52,7 @@ export class PinRows {
   readonly #subject: Statement<[OfDigest], Digest>
   readonly #referrers: Statement<[OfDigest], Digest>
   readonly #parents: Statement<[OfDigest & { readonly limit: number }], Digest>
+  readonly #lostParents: Statement<[OfDigest & { readonly limit: number }], Digest>
   readonly #children: Statement<[OfDigest], Child>
 
   constructor(database: Database) {
@@ -94,6 +95,12 @@ export class PinRows {
     this.#parents = database
       .prepare<[OfDigest & { readonly limit: number }], Digest>(
         'select parent from manifest_children where child = :digest limit :limit',
+      )
+      .pluck()
+    this.#lostParents = database
+      .prepare<[OfDigest & { readonly limit: number }], Digest>(
+        `select parent from manifest_children where child = :digest
+           and not exists (select 1 from blobs where blobs.digest = parent) limit :limit`,
       )
       .pluck()
     this.#children = database.prepare(
@@ -139,6 +146,11 @@ export class PinRows {
   /** At most `limit` manifests that list it. */
   parentsOf(digest: Digest, limit: number): Digest[] {
     return this.#parents.all({ digest, limit })
+  }
+
+  /** Of {@link parentsOf} those that are not here, such as one that was found to be damaged. */
+  lostParentsOf(digest: Digest, limit: number): Digest[] {
+    return this.#lostParents.all({ digest, limit })
   }
 
   childrenOf(digest: Digest): Child[] {
