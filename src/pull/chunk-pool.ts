@@ -1,14 +1,15 @@
 /** The unit in which bytes are kept in memory, written to disk and handed to readers. */
 export const CHUNK_BYTES = 1024 * 1024
-/** Free chunks that are kept while downloads are under way: as many as one has when the disk is slow. */
-const MAX_FREE = 16
-/** And when none is. */
+/** Free chunks that are kept while downloads are under way, and for a while after: what they may have. */
+const MAX_FREE = 40
+/** And when there has been none for so long. */
 const MAX_IDLE = 4
+const IDLE_MS = 10_000
 /** What all downloads together may have in memory before each has to wait for the disk. */
 const PLENTY = 32
 
 export interface ChunkPoolOptions {
-  /** Chunks that downloads may have before they are to make do with little; default 64. */
+  /** Chunks that downloads may have before they are to make do with little; default 32. */
   readonly plenty?: number
   /** Told of each chunk that may be overwritten from now on, before it is. */
   readonly onFreed?: (chunk: Buffer) => void
@@ -27,6 +28,7 @@ export class ChunkPool {
   /** Their downloads are done with them, their readers are not. */
   readonly #returned = new Set<Buffer>()
   #taken = 0
+  #idle: NodeJS.Timeout | undefined
 
   constructor(options: ChunkPoolOptions = {}) {
     this.#options = options
@@ -38,6 +40,7 @@ export class ChunkPool {
 
   take(): Buffer {
     this.#taken++
+    clearTimeout(this.#idle)
     return this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES)
   }
 
@@ -59,9 +62,10 @@ export class ChunkPool {
     this.#taken -= count
   }
 
-  /** No download is under way. */
+  /** No download is under way: in a while, little is kept. The next one may come at once. */
   rest(): void {
-    this.#free.splice(MAX_IDLE)
+    clearTimeout(this.#idle)
+    this.#idle = setTimeout(() => this.#free.splice(MAX_IDLE), IDLE_MS).unref()
   }
 
   #endReading(chunk: Buffer): void {

@@ -9,6 +9,8 @@ const KEPT_CHUNKS = 8
  * without a disk, for the slowest reader.
  */
 const MAX_WAITING_CHUNKS = 16
+/** Chunks that are written before the first of them may leave memory. */
+const WRITTEN_AT_ONCE = 4
 /** Chunks read back from the file that readers who fell behind share. */
 const SHARED_LOADS = 8
 
@@ -262,7 +264,9 @@ export class Window {
 
   async #writeWholeChunks(): Promise<void> {
     while (this.#hasWholeChunks()) {
-      await this.#attempt(() => this.#appendUpTo(indexOf(this.#received) * CHUNK_BYTES))
+      const whole = indexOf(this.#received)
+      const next = Math.min(whole, indexOf(this.#written) + WRITTEN_AT_ONCE)
+      await this.#attempt(() => this.#appendUpTo(next * CHUNK_BYTES))
       this.#release()
     }
   }

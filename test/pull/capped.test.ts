@@ -124,9 +124,12 @@ test('what has no room because nobody said how large it is streams through as we
 
 test('a blob that is being read stays while others come and go', async () => {
   await using capped = await openCapped(10 * MIB)
-  const { site, open, publish } = capped
+  const { site, open, publish, pulls } = capped
   const read = publish('read', 3 * MIB)
   await drain((await open(read)).content)
+  // Until then it would be read from the memory of its download, and its file not be in use.
+  await pulls.settled(read)
+  await setImmediate()
   const { content } = await open(read)
   const reading = whole(content)
   const first = await reading.next()

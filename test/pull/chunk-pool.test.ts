@@ -32,13 +32,27 @@ test('what a reader was done with before its download was is not used again', ()
   assert.notEqual(pool.take(), chunk)
 })
 
-test('when no download is under way, little is kept', () => {
+test('when no download has been under way for a while, little is kept', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
   const pool = new ChunkPool()
   const chunks = new Set(Array.from({ length: 32 }, () => pool.take()))
   for (const chunk of chunks) pool.giveBack(chunk)
   pool.rest()
+  context.mock.timers.tick(60_000)
   const kept = Array.from({ length: 32 }, () => pool.take()).filter((one) => chunks.has(one))
   assert.equal(kept.length, 4)
+})
+
+test('what the last download has used is there for one that begins at once', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const pool = new ChunkPool()
+  const chunks = new Set(Array.from({ length: 32 }, () => pool.take()))
+  for (const chunk of chunks) pool.giveBack(chunk)
+  pool.rest()
+  const first = pool.take()
+  context.mock.timers.tick(60_000)
+  const kept = Array.from({ length: 31 }, () => pool.take()).filter((one) => chunks.has(one))
+  assert.deepEqual([chunks.has(first), kept.length], [true, 31])
 })
 
 test('a download runs ahead of the disk while there is plenty of memory, and no further', () => {
