@@ -33,6 +33,8 @@ export class Errand {
   readonly #carrying = new AbortController()
   /** The body is, or was, sent from here. */
   #isCarried = false
+  /** The request has a body only to say in it what becomes of a note. */
+  #mayReport = false
 
   constructor(options: ErrandOptions) {
     this.#options = options
@@ -52,6 +54,7 @@ export class Errand {
     if (sends === 'nothing') outgoing.end()
     if (sends === 'body') pipeline(incoming, outgoing).catch(() => outgoing.destroy())
     if (sends === 'note') {
+      this.#mayReport = true
       outgoing.on('information', ({ headers }) => this.#hinted(headers))
       outgoing.flushHeaders()
     }
@@ -93,7 +96,8 @@ export class Errand {
       this.#isCarried = false
       this.#carrying.abort(new ClientGoneError())
     }
-    if (!outgoing.writableEnded && outgoing.getHeader(PARCEL) !== undefined) outgoing.end()
+    // There is nothing to report. Without its end the connection would be neither used again nor closed.
+    if (this.#mayReport && !outgoing.writableEnded) outgoing.end()
     if (!response.headersSent) {
       response.writeHead(answer.statusCode ?? 502, without(OWN_HEADERS, answer.rawHeaders))
     } else if (answer.statusCode !== this.#note?.status) {

@@ -40,6 +40,36 @@ test('connections are given to all workers, and no worker has many more than ano
   await site.until('larder_connections', (open) => open === 0)
 })
 
+test('whatever a blob is answered with, its connection between the processes is used again', async () => {
+  await using site = await WorkerSite.start()
+  const small = site.addBlob('small', 20_000)
+  const large = site.addBlob('large', 2 * MIB)
+  const unknown = `${small.path.slice(0, -6)}abcdef`
+  await stored(site, small)
+  await stored(site, large)
+  const agent = new Agent({ keepAlive: true, maxSockets: 4 })
+  const round = (path: string, range?: string) =>
+    Promise.all(
+      Array.from({ length: 20 }, () =>
+        send(site.larder.url, path, { agent, ...(range !== undefined && { range }) }),
+      ),
+    )
+  const rounds = async () => {
+    await round(small.path)
+    await round(small.path, 'bytes=1-4')
+    await round(small.path, 'bytes=90000-')
+    await round(unknown)
+    await round(large.path)
+    await round(`${large.path}?x=${'y'.repeat(2000)}`)
+  }
+  await rounds()
+  const before = descriptorsOf(site.larder.pid).sockets
+  for (let i = 0; i < 4; i++) await rounds()
+  const after = descriptorsOf(site.larder.pid).sockets
+  agent.destroy()
+  assert.ok(after <= before + 8, `${before} sockets after 120 requests, ${after} after 600`)
+})
+
 test('a stored blob goes from a worker to its client, whole and in part, and is counted once', async () => {
   await using site = await WorkerSite.start()
   const blob = site.addBlob('warm', 24 * MIB + 5)
