@@ -1,11 +1,5 @@
 import { once } from 'node:events'
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http'
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import {
   type AddressInfo,
@@ -16,6 +10,7 @@ import {
 import type { Duplex } from 'node:stream'
 
 import type { Address, TlsFiles } from './config/config.ts'
+import { createServer as createHttpServer } from './http.ts'
 import { Certificates, type TlsMaterial } from './listener/certificates.ts'
 import {
   type ConnectionEvents,

@@ -15,6 +15,7 @@ interface Rule {
 /** Who may import whom. The arrow points one way: api → access → pull → (store | upstream) → oci. */
 const MAY_IMPORT: Readonly<Record<string, Rule>> = {
   oci: { values: [], types: [] },
+  http: { values: [], types: [] },
   config: { values: ['oci'], types: [] },
   store: { values: ['oci'], types: ['log'] },
   upstream: { values: ['oci'], types: ['config', 'log'] },
@@ -22,11 +23,11 @@ const MAY_IMPORT: Readonly<Record<string, Rule>> = {
   pull: { values: ['oci', 'upstream'], types: ['store', 'config', 'log', 'metrics'] },
   access: { values: ['oci', 'pull', 'upstream'], types: ['store', 'config'] },
   api: {
-    values: ['access', 'pull', 'oci'],
+    values: ['access', 'pull', 'oci', 'http'],
     types: ['upstream', 'config', 'log', 'metrics', 'store'],
   },
   // In front of the arrow: clients come to a worker first.
-  workers: { values: ['access', 'api', 'pull', 'store', 'oci'], types: ['listener'] },
+  workers: { values: ['access', 'api', 'pull', 'store', 'oci', 'http'], types: ['listener'] },
   airgap: { values: ['oci'], types: ['store', 'pull', 'upstream', 'config', 'log', 'metrics'] },
   admin: {
     values: ['access', 'config', 'oci'],
@@ -37,7 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, Rule>> = {
   page: { values: [], types: [] },
   log: { values: [], types: ['config'] },
   metrics: { values: [], types: [] },
-  listener: { values: [], types: ['config'] },
+  listener: { values: ['http'], types: ['config'] },
   'steady-clock': { values: [], types: ['upstream'] },
 }
 
@@ -121,6 +122,11 @@ test('packages are imported only where they are at home', () => {
     return homes !== undefined && !homes.some((home) => file.startsWith(home))
   })
   assert.deepEqual(strays, [])
+})
+
+test('nothing but types is imported from node:http: that costs each process 11 MiB', () => {
+  const offenders = imports.filter(({ specifier, isType }) => specifier === 'node:http' && !isType)
+  assert.deepEqual(offenders, [])
 })
 
 test('every package that src imports is a dependency, and every dependency is imported', () => {

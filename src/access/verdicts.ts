@@ -22,7 +22,11 @@ interface Remembered {
 /** Who was found to have a right where, and when. No secret is in it: a caller is its HMAC. */
 export class Verdicts {
   readonly #monotonic: () => number
-  readonly #remembered = new LRUCache<string, Remembered>({ max: MAX_VERDICTS })
+  readonly #remembered = new LRUCache<string, Remembered>({
+    // Not `max`, which takes the memory for all of them at once.
+    maxSize: MAX_VERDICTS,
+    sizeCalculation: () => 1,
+  })
   readonly #asking = new Map<string, Promise<Verdict>>()
   #cleared = 0
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { Agent as HttpAgent, type IncomingMessage } from 'node:http'
+import type { Agent, IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { pipeline } from 'node:stream/promises'
 
@@ -7,6 +7,7 @@ import httpProxy from 'http-proxy'
 
 import { challenge } from '../access/challenge.ts'
 import type { UpstreamConfig } from '../config/config.ts'
+import { Agent as HttpAgent } from '../http.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Identity } from '../upstream/ports.ts'
 import type { Target, Upstreams } from '../upstream/routing.ts'
@@ -58,7 +59,7 @@ const ANSWER_HEADERS = [
  */
 export class Passthrough {
   readonly #options: PassthroughOptions
-  readonly #agents = new Map<UpstreamConfig, HttpAgent>()
+  readonly #agents = new Map<UpstreamConfig, Agent>()
   readonly #waiting = new WeakMap<IncomingMessage, (answer: IncomingMessage) => void>()
   readonly #proxy = httpProxy.createProxyServer({ selfHandleResponse: true, xfwd: false })
 
@@ -184,7 +185,7 @@ export class Passthrough {
     else await pipeline(answer, response)
   }
 
-  #agentOf(config: UpstreamConfig): HttpAgent {
+  #agentOf(config: UpstreamConfig): Agent {
     const known = this.#agents.get(config)
     if (known !== undefined) return known
     const { url, caFile, clientCertFile, clientKeyFile } = config

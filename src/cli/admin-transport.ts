@@ -1,5 +1,7 @@
-import { type ClientRequest, type RequestOptions, request } from 'node:http'
+import type { ClientRequest, RequestOptions } from 'node:http'
 import { request as secureRequest } from 'node:https'
+
+import { request } from '../http.ts'
 
 /** The way to an admin API: to a running server's, or to one in this process. */
 export interface Transport {

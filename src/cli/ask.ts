@@ -1,5 +1,7 @@
-import { type IncomingHttpHeaders, request as requestHttp } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import { request as requestHttps } from 'node:https'
+
+import { request as requestHttp } from '../http.ts'
 
 export interface Answer {
   readonly status: number

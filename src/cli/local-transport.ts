@@ -1,6 +1,7 @@
-import { createServer, type RequestListener, request } from 'node:http'
+import type { RequestListener } from 'node:http'
 import { type Duplex, duplexPair } from 'node:stream'
 
+import { createServer, request } from '../http.ts'
 import type { Transport } from './admin-transport.ts'
 
 /** As the admin listener has it: a query may name many images. */

@@ -13,7 +13,9 @@ const MAX_PLACES = 50_000
  */
 export class Epochs {
   readonly #begun = new LRUCache<string, number>({
-    max: MAX_PLACES,
+    // Not `max`, which takes the memory for all of them at once.
+    maxSize: MAX_PLACES,
+    sizeCalculation: () => 1,
     // A place that is forgotten for want of room must not go back to what it was before it.
     dispose: (epoch, _key, reason) => {
       if (reason === 'evict') this.#floor = Math.max(this.#floor, epoch)

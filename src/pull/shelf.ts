@@ -51,7 +51,11 @@ export class Shelf {
     maxSize: MEMORY_BYTES,
     sizeCalculation: ({ bytes }) => bytes.length + 512,
   })
-  readonly #tags = new LRUCache<string, TagRecord>({ max: MEMORY_TAGS })
+  readonly #tags = new LRUCache<string, TagRecord>({
+    // Not `max`, which takes the memory for all of them at once.
+    maxSize: MEMORY_TAGS,
+    sizeCalculation: () => 1,
+  })
   readonly #unsaved: Unsaved
 
   constructor(options: ShelfOptions) {

@@ -1,15 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type ServerResponse,
-} from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import type { Origins } from '../api/origins.ts'
+import { createServer } from '../http.ts'
 import { ParcelCourier } from './parcel-courier.ts'
 import { PARCEL, takeFacts } from './relayed.ts'
 

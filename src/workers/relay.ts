@@ -1,7 +1,8 @@
-import { Agent, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 import { peerOf } from '../access/peer.ts'
+import { Agent, request } from '../http.ts'
 import type { Carrier } from './carrier.ts'
 import { Errand } from './errand.ts'
 import { without } from './raw-headers.ts'

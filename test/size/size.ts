@@ -1,7 +1,7 @@
 /**
- * `npm run size [-- [--built] [--rows] BLOBS...]`: what so many blobs cost, in time and memory. Files,
- * rows and a Larder in a process of its own, with `--built` that of `npm run build`; with `--rows` the
- * database alone. Figures go to standard output, progress to standard error.
+ * `npm run size [-- [--sources] [--rows] BLOBS...]`: what so many blobs cost, in time and memory. Files,
+ * rows and a Larder in a process of its own, that of `npm run build`, as the image has it; with
+ * `--sources` the sources, whose types are stripped as they are loaded; with `--rows` the database alone. Figures go to standard output, progress to standard error.
  */
 import { parseArgs } from 'node:util'
 
@@ -17,7 +17,7 @@ const SIZES = ['1000', '10000', '100000']
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    built: { type: 'boolean', default: false },
+    sources: { type: 'boolean', default: false },
     rows: { type: 'boolean', default: false },
   },
 })
@@ -41,7 +41,7 @@ async function rowsOf(blobs: number) {
   return await measureRows(dir.path, blobs)
 }
 
-const main = values.built ? BUILT : SOURCES
+const main = values.sources ? SOURCES : BUILT
 const output = values.rows
   ? formatRows(await measured(rowsOf))
   : formatSizes(await measured((blobs) => measureSize(main, blobs)))

@@ -142,10 +142,10 @@ test('when the main process is killed its workers end at once, no short body com
   const pids = site.pids()
   const { port } = site.larder
   process.kill(site.larder.pid, 'SIGKILL')
-  const got = await readResponse(answer)
-  assert.ok(!got.complete || got.body.equals(blob.bytes))
-  assert.equal(got.complete, false)
+  // Read before that, all of it might come: a worker that is quick needs nobody for the rest.
   for (const pid of pids) while (isAlive(pid)) await new Promise(setImmediate)
+  const got = await readResponse(answer)
+  assert.equal(got.complete, false)
   const socket = connect(port, '127.0.0.1')
   const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException]
   assert.equal(error.code, 'ECONNREFUSED')
