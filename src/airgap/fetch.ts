@@ -45,7 +45,7 @@ export class Fetch {
    * @throws {RegistryError | PreloadError} the first failure, once all else was tried
    */
   async run(root: Digest, isNew: boolean): Promise<void> {
-    const { request, signal, hold } = this.#options.run
+    const { request, signal } = this.#options.run
     const source: WalkSource = {
       manifest: ({ digest }) => this.#manifest(digest, isNew && digest === root),
       ...(request.referrers ? { referrers: (digest: Digest) => this.#referrers(digest) } : {}),
@@ -54,7 +54,6 @@ export class Fetch {
     const fetching: Promise<void>[] = []
     for await (const { kind, descriptor } of walk({ digest: root, size: -1 }, platforms, source)) {
       if (signal.aborted) break
-      hold(descriptor.digest)
       if (kind === 'blob') fetching.push(this.#blob(descriptor))
     }
     await Promise.all(fetching)
@@ -64,8 +63,9 @@ export class Fetch {
 
   /** What a registry lists and does not have is told of in the end: the rest may be had. */
   async #manifest(digest: Digest, isNew: boolean): Promise<Manifest | undefined> {
-    const { manifests } = this.#options
+    const { manifests, run } = this.#options
     try {
+      await run.hold(digest)
       const pulled = await this.#patiently(async () => {
         const got = await manifests.get(this.#pull, { kind: 'digest', digest })
         // It is in memory, and its file is not what it was.
@@ -106,10 +106,11 @@ export class Fetch {
 
   async #blob(descriptor: Reached['descriptor']): Promise<void> {
     const { digest, size } = descriptor
-    const { progress, request } = this.#options.run
+    const { progress, request, hold } = this.#options.run
     progress.known(digest, size)
     this.bytes += Math.max(0, size)
     try {
+      await hold(digest)
       const wasFetched = request.dryRun
         ? await this.#isAbsent(digest)
         : await this.#obtain(descriptor)

@@ -6,6 +6,7 @@ import type { Blobs } from '../pull/blobs.ts'
 import type { Lists } from '../pull/lists.ts'
 import type { Manifests } from '../pull/manifests.ts'
 import type { Outcome, Pull } from '../pull/pull.ts'
+import type { Leases } from '../store/leases.ts'
 import { PreloadError } from './failure.ts'
 import { Fetch } from './fetch.ts'
 import type { Image } from './image.ts'
@@ -26,8 +27,7 @@ export interface PreloadImageOptions {
   readonly pin: (image: Image, pin: PreloadPin, platforms: Platforms) => Promise<void>
   /** Whether so many bytes more would be kept. */
   readonly hasRoomFor: (bytes: number) => Promise<boolean>
-  /** Keeps it from being removed. @returns what gives it back */
-  readonly hold: (digest: Digest) => () => void
+  readonly leases: Pick<Leases, 'hold'>
   readonly run: PreloadRunParts
 }
 
@@ -41,7 +41,7 @@ export interface PreloadRunParts {
   /** Contents that are being fetched for some image. */
   readonly under: Map<Digest, Promise<void>>
   readonly signal: AbortSignal
-  readonly hold: (digest: Digest) => void
+  readonly hold: (digest: Digest) => Promise<void>
 }
 
 export interface ImageDone {
@@ -77,9 +77,7 @@ export class PreloadImage {
       manifests.get(pull, image.reference),
     )
     proved(image, outcome)
-    run.hold(digest)
     const before = await this.survey(image, digest)
-    for (const one of before.here) run.hold(one.digest)
     const fetch = new Fetch(this.#options, image, pull, before)
     const isNew = outcome.result === 'miss' || outcome.result === 'coalesced'
     // What points at an image may have come since, and only its registry knows.
@@ -97,13 +95,14 @@ export class PreloadImage {
     return { digest, bytes, fetchedBytes, isUnchanged, warning: outcome.warning }
   }
 
-  /** What of it is here now. */
+  /** What of it is here, and stays to the end of the run. */
   survey(image: Image, digest: Digest): Promise<Survey> {
     const { surveyor, run } = this.#options
-    const { request, signal } = run
+    const { request, hold, signal } = run
+    const { referrers } = request
     const { place } = image
     const platforms = this.#platformsOf(image)
-    return surveyor.survey({ place, digest, platforms, referrers: request.referrers, signal })
+    return surveyor.survey({ place, digest, platforms, referrers, hold, signal })
   }
 
   #platformsOf({ platforms }: Image): Platforms {

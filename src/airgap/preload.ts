@@ -4,6 +4,7 @@ import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Platforms } from '../oci/platform.ts'
 import { failureOf, type PreloadFailure } from './failure.ts'
+import { Holds } from './holds.ts'
 import { type Image, type ResolveTarget, resolveImage } from './image.ts'
 import { Patience, type PatienceOptions } from './patience.ts'
 import { PreloadImage, type PreloadImageOptions, requireWhole } from './preload-image.ts'
@@ -139,7 +140,8 @@ class PreloadRun {
   readonly #contents: PQueue
   readonly #one: PreloadImage
   readonly #ended = new Map<string, PreloadedImage>()
-  readonly #releases = new Map<Digest, () => void>()
+  /** To the end of the run, so that no image of it is evicted for a later one. */
+  readonly #holds: Holds
 
   constructor(
     options: PreloadOptions,
@@ -154,6 +156,7 @@ class PreloadRun {
     this.#onEvent = onEvent
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
     this.#contents = new PQueue({ concurrency: request.parallel })
+    this.#holds = new Holds(options.leases)
     const patience = new Patience({ ...options, waitMs: request.patienceMs })
     const run = {
       request,
@@ -162,7 +165,7 @@ class PreloadRun {
       queue: this.#contents,
       under: new Map(),
       signal: this.#signal,
-      hold: (digest: Digest) => this.#hold(digest),
+      hold: (digest: Digest) => this.#holds.hold(digest),
     }
     this.#one = new PreloadImage({ ...options, run })
   }
@@ -182,7 +185,7 @@ class PreloadRun {
       clearInterval(timer)
       await queue.onIdle()
       await this.#contents.onIdle()
-      for (const release of this.#releases.values()) release()
+      await this.#holds.release()
     }
   }
 
@@ -226,12 +229,6 @@ class PreloadRun {
       if (failure === undefined) throw error
       this.end({ image, state: 'failed', failure })
     }
-  }
-
-  /** To the end of the run, so that no image of it is evicted for a later one. */
-  #hold(digest: Digest): void {
-    if (this.#releases.has(digest)) return
-    this.#releases.set(digest, this.#options.hold(digest))
   }
 
   #tell(): void {

@@ -45,6 +45,8 @@ export interface SurveyRequest {
   readonly platforms: Platforms
   /** Whether what points at the image has to be here too, as far as it is known. */
   readonly referrers: boolean
+  /** Keeps each content from being removed before it is looked at; absent: it may go at once. */
+  readonly hold?: ((digest: Digest) => Promise<void>) | undefined
   /** Hashes the bytes of blobs, where they are to be read; absent: their sizes have to do. */
   readonly hash?: (digest: Digest) => Promise<boolean>
   readonly signal?: AbortSignal | undefined
@@ -93,10 +95,13 @@ export class Surveyor {
   }
 
   async survey(request: SurveyRequest): Promise<Survey> {
-    const { place, digest, platforms, referrers, hash, signal } = request
+    const { place, digest, platforms, referrers, hold, signal } = request
     const lacks = new Map<Digest, Lack>()
     const source: WalkSource = {
-      manifest: (descriptor) => this.#readManifest(place, descriptor, lacks),
+      manifest: async (descriptor) => {
+        await hold?.(descriptor.digest)
+        return await this.#readManifest(place, descriptor, lacks)
+      },
       ...(referrers ? { referrers: (of: Digest) => this.#referrersOf(place, of) } : {}),
     }
     const here: SurveyedContent[] = []
@@ -105,7 +110,7 @@ export class Surveyor {
     for await (const reached of walk({ digest, size: -1 }, platforms, source)) {
       signal?.throwIfAborted()
       if (reached.parent === undefined) notFor = lackOfPlatform(reached.manifest, platforms)
-      const found = await this.#lookAt(place, reached, lacks, hash)
+      const found = await this.#lookAt(request, reached, lacks)
       if (typeof found === 'number') here.push({ ...contentOf(reached), size: found })
       else missing.push(missingOf(reached, found))
     }
@@ -114,14 +119,14 @@ export class Surveyor {
 
   /** @returns its size in bytes when all is well */
   async #lookAt(
-    place: Place,
+    { place, hold, hash }: SurveyRequest,
     { kind, descriptor, manifest }: Reached,
     lacks: ReadonlyMap<Digest, Lack>,
-    hash: SurveyRequest['hash'],
   ): Promise<number | Lack> {
     const { catalog, blobs } = this.#options
     const { digest } = descriptor
     if (kind === 'manifest' && manifest === undefined) return lacks.get(digest) ?? 'missing'
+    if (kind === 'blob') await hold?.(digest)
     const size = await blobs.stat(digest)
     const row = await catalog.getBlob(digest)
     if (size === undefined || row === undefined) return 'missing'

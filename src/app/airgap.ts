@@ -43,7 +43,7 @@ export function createAirgap({ site, logger, readSources }: AirgapParts): Airgap
     proved: ({ upstream, place }, outcome) => gate.proved(upstream, place, LARDER, outcome),
     pin: (image, pin, platforms) => pinned(site, image, { ...pin, platforms }),
     hasRoomFor: (bytes) => kept.admission.mayFit(bytes),
-    hold: (digest) => kept.leases.hold(digest),
+    leases: kept.leases,
     onBegan: () => metrics.preload.began(),
     elapsed: site.monotonic,
     sleep: pause,

@@ -29,7 +29,7 @@ export function createExport(site: Site): Exporting {
   const exporting = new Export({
     planner,
     blobs: files,
-    hold: (digest) => kept.leases.hold(digest),
+    leases: kept.leases,
     // It is read again: what the disk could not give once may be right after all.
     examine: async (digest) => {
       await integrity.isRight(digest, new AbortController().signal)

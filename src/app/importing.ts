@@ -21,11 +21,7 @@ export function createImporting(site: Site): Importing {
     blobs: kept.blobs,
     damage: store.integrity.damage,
     catalog,
-    hold: async (digest) => {
-      const release = kept.leases.hold(digest)
-      await kept.removal.unlinked(digest)
-      return release
-    },
+    leases: kept.leases,
     remove: (digest, size) => kept.leftovers.removeStray({ digest, size, modifiedAt: 0 }),
     keep: (contents) =>
       catalog.adopt(

@@ -19,6 +19,7 @@ import { timed } from '../store/query-times.ts'
 import { openCatalog } from '../store/rebuild.ts'
 import { recalling } from '../store/recall.ts'
 import type { BlobShelves } from '../store/shelves.ts'
+import { Unlinking } from '../store/unlinking.ts'
 import { UsageRecorder } from '../store/usage.ts'
 import type { Clock } from '../upstream/clock.ts'
 import { type Health, openHealth } from './health.ts'
@@ -91,7 +92,8 @@ export async function openStore(parts: StoreParts): Promise<Store> {
   })
   const catalog = recalling(timed(untimed, (kind, seconds) => metrics.store.queried(kind, seconds)))
   const keeper = new ClockKeeper({ clock, store: catalog, onError })
-  const pins = await Pins.open({ path, catalog, blobs: files, logger, now, ...failAt })
+  const unlinking = new Unlinking()
+  const pins = await Pins.open({ path, catalog, blobs: files, unlinking, logger, now, ...failAt })
   const chunks = new ChunkCache({ maxBytes: shareOfChunks(config()).main })
   const usage = new UsageRecorder({
     catalog,
@@ -112,6 +114,7 @@ export async function openStore(parts: StoreParts): Promise<Store> {
     catalog,
     settings: () => config().storage,
     protection: pins,
+    unlinking,
     events: {
       evicted: (reason, contents, bytes) => metrics.store.evicted(reason, contents, bytes),
       removed(digests) {

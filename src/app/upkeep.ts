@@ -13,6 +13,7 @@ import { Purge } from '../store/purge.ts'
 import { type Disk, Quota, type StorageLimits } from '../store/quota.ts'
 import { Removal, type StoreEvents } from '../store/removal.ts'
 import { Turns } from '../store/turns.ts'
+import type { Unlinking } from '../store/unlinking.ts'
 import { Upkeep } from '../store/upkeep.ts'
 
 export interface UpkeepParts {
@@ -23,6 +24,8 @@ export interface UpkeepParts {
   /** Asked each time, so that a reload counts. */
   readonly settings: () => StorageLimits
   readonly protection: Protection
+  /** Told of everything that is deleted. */
+  readonly unlinking: Unlinking
   readonly events: StoreEvents
   /** Told of each time that the store was put in order; in milliseconds. */
   readonly onRun?: (isWhole: boolean, ms: number) => void
@@ -60,22 +63,23 @@ export interface KeptStore {
 
 export async function keepStore(parts: UpkeepParts): Promise<KeptStore> {
   const { path, files, catalog, settings, protection, events, flushUses, ready, now } = parts
-  const { elapsed, onError, assertWritable } = parts
+  const { elapsed, onError, assertWritable, unlinking } = parts
   const runs = { elapsed, ...(parts.onRun === undefined ? {} : { onRun: parts.onRun }) }
   const { retention, selection, remembered } = catalog
   const rows = retention
   const failAt = parts.failAt === undefined ? {} : { failAt: parts.failAt }
   const measure = parts.measure === undefined ? {} : { measure: parts.measure }
-  const leases = new Leases({ elapsed })
+  const leases = new Leases({ unlinking, elapsed })
   const turns = new Turns()
   const quota = new Quota({ path, rows, settings, elapsed, ...measure })
   quota.seed(await files.listParts())
-  const removal = new Removal({ rows, blobs: files, quota, leases, events, ...failAt })
+  const going = { quota, leases, unlinking }
+  const removal = new Removal({ ...going, rows, blobs: files, events, ...failAt })
   const common = { removal, leases, protection, turns, flushUses, now }
   const eviction = new Eviction({ ...common, rows, quota })
   const admission = new Admission({ quota, eviction, ready, onError, elapsed })
   const blobs = new CappedBlobs({ blobs: files, quota, admission, removal, leases, assertWritable })
-  const leftovers = new Leftovers({ blobs: files, retention, remembered, quota, leases, now })
+  const leftovers = new Leftovers({ ...going, blobs: files, retention, remembered, now })
   const garbage = new Garbage({ ...common, ...runs, retention, selection, leftovers, ready })
   const purge = new Purge({ ...common, retention, selection, eviction, events })
   const tasks = { eviction, admission, leftovers }

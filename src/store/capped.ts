@@ -11,7 +11,7 @@ export interface CappedBlobsOptions {
   readonly blobs: BlobStore
   readonly quota: Quota
   readonly admission: Admission
-  readonly removal: Pick<Removal, 'settled'>
+  readonly removal: Pick<Removal, 'forgive'>
   readonly leases: Leases
   /** Before anything is written or room is made for it; throws where the disk refuses writes. */
   readonly assertWritable?: (() => void) | undefined
@@ -43,9 +43,9 @@ export class CappedBlobs implements BlobStore {
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
     const { admission, quota, removal, leases } = this.#options
     this.#options.assertWritable?.()
-    const release = leases.hold(digest)
+    const release = await leases.hold(digest)
     try {
-      await removal.settled(digest)
+      removal.forgive(digest)
       const before = await this.#blobs.stat(digest)
       if (before === undefined) await admission.reserve(digest, bytes.byteLength)
       await this.#blobs.put(digest, bytes)
@@ -62,7 +62,7 @@ export class CappedBlobs implements BlobStore {
   async ingest(digest: Digest): Promise<Ingest> {
     const { leases, quota } = this.#options
     this.#options.assertWritable?.()
-    const release = leases.hold(digest)
+    const release = await leases.hold(digest)
     try {
       const ingest = await this.#blobs.ingest(digest)
       quota.keep(digest, ingest.size)
@@ -133,9 +133,9 @@ class CappedStaged implements Staged {
 
   async commit(digest: Digest): Promise<void> {
     const { leases, removal, quota } = this.#options
-    const release = leases.hold(digest)
+    const release = await leases.hold(digest)
     try {
-      await removal.settled(digest)
+      removal.forgive(digest)
       await this.#staged.commit(digest)
       quota.named(this.#claim, digest, this.#staged.size)
     } finally {
@@ -206,7 +206,7 @@ class CappedIngest implements Ingest {
 
   async commit(): Promise<void> {
     await this.#asked()
-    await this.#options.removal.settled(this.digest)
+    this.#options.removal.forgive(this.digest)
     await this.#ingest.commit()
     this.#isCommitted = true
     this.#options.quota.landed(this.digest, this.#ingest.size)

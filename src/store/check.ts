@@ -55,7 +55,7 @@ export class Checker {
    */
   async check(row: CheckedRow, run: CheckRun): Promise<'ok' | 'gone' | Fault> {
     const { leases, recorder, damage } = this.#options
-    const release = leases.hold(row.digest)
+    const release = await leases.hold(row.digest)
     try {
       const fault = await this.#findFault(row, run)
       if (!(await this.#isStill(row))) return 'gone'

@@ -6,6 +6,7 @@ import type { RetentionRows } from './catalog/retention.ts'
 import type { Leases } from './leases.ts'
 import type { Quota } from './quota.ts'
 import { Slices } from './slices.ts'
+import type { Unlinking } from './unlinking.ts'
 
 export interface LeftoversOptions {
   readonly blobs: FileBlobs
@@ -13,6 +14,7 @@ export interface LeftoversOptions {
   readonly remembered: RememberedRows
   readonly quota: Quota
   readonly leases: Pick<Leases, 'has'>
+  readonly unlinking: Pick<Unlinking, 'add'>
   /** Epoch milliseconds of the files' own clock: it is compared with their times. */
   readonly now: () => number
 }
@@ -64,7 +66,7 @@ export class Leftovers {
     const { blobs, leases, quota } = this.#options
     // A download may have begun to go on with it since it was listed.
     if (leases.has(digest)) return
-    await blobs.deletePart(digest)
+    await this.#unlinked(digest, blobs.deletePart(digest))
     if (!leases.has(digest)) quota.release(digest)
   }
 
@@ -105,8 +107,13 @@ export class Leftovers {
   async removeStray({ digest, size }: StoredFile): Promise<void> {
     const { blobs, retention, leases, quota } = this.#options
     if (retention.blob(digest) !== undefined || leases.has(digest)) return
-    await blobs.delete(digest)
+    await this.#unlinked(digest, blobs.delete(digest))
     quota.gone(digest, size)
+  }
+
+  async #unlinked(digest: Digest, gone: Promise<void>): Promise<void> {
+    this.#options.unlinking.add(digest, gone)
+    await gone
   }
 
   /** Of each tag the newest moves stay; of one that is gone, what is still here. */

@@ -31,12 +31,14 @@ import { restorePins } from './pin-restore.ts'
 import { alignRows } from './pin-rows.ts'
 import { PinSurvey, type PinTotals } from './pin-survey.ts'
 import type { BlobStore, Place } from './ports.ts'
+import type { Unlinking } from './unlinking.ts'
 
 export interface PinsOptions {
   /** The data directory. The caller holds its lock. */
   readonly path: string
   readonly catalog: SqliteCatalog
   readonly blobs: Pick<BlobStore, 'stat' | 'open' | 'read'>
+  readonly unlinking: Pick<Unlinking, 'end'>
   readonly logger: Pick<Logger, 'info' | 'warn'>
   /** Epoch milliseconds of Larder's own clock: a pin expires by it. */
   readonly now: () => number
@@ -63,7 +65,7 @@ export class Pins {
   readonly #index: PinIndex
   readonly #failAt: FailAt
   /** About to be pinned: it must not go between the look and the file. */
-  readonly #held = new Leases()
+  readonly #held: Leases
   readonly #survey: PinSurvey
   #queue: Promise<unknown> = Promise.resolve()
   #isRestored = false
@@ -88,6 +90,7 @@ export class Pins {
     this.#files = files
     this.#index = index
     this.#failAt = options.failAt ?? NEVER_FAILS
+    this.#held = new Leases(options)
     this.#survey = new PinSurvey({
       catalog: options.catalog,
       blobs: options.blobs,
@@ -286,7 +289,7 @@ export class Pins {
     make: (content: Content) => P,
   ): Promise<P | undefined> {
     if (digest === undefined) return undefined
-    const release = this.#held.hold(digest)
+    const release = await this.#held.hold(digest)
     try {
       const content = await contentOf(this.#options, place, digest)
       if (content === undefined) return undefined

@@ -8,6 +8,7 @@ import type { Leaving, Protection } from './plan.ts'
 import type { BlobStore, Place } from './ports.ts'
 import type { Quota } from './quota.ts'
 import { Slices } from './slices.ts'
+import type { Unlinking } from './unlinking.ts'
 
 export type EvictionReason = 'lru' | 'unused' | 'manual' | 'corrupt'
 
@@ -42,6 +43,7 @@ export interface RemovalOptions {
   readonly blobs: Pick<BlobStore, 'delete' | 'stat'>
   readonly quota: Quota
   readonly leases: Pick<Leases, 'has'>
+  readonly unlinking: Pick<Unlinking, 'add'>
   readonly events: StoreEvents
   readonly failAt?: FailAt
 }
@@ -65,7 +67,6 @@ const NOTHING: Removed = {
 export class Removal {
   readonly #options: RemovalOptions
   readonly #failAt: FailAt
-  readonly #unlinking = new Map<Digest, Promise<void>>()
   /** Files that are gone and whose rows could not be deleted, with their bytes. */
   readonly #owed = new Map<Digest, number>()
 
@@ -79,14 +80,8 @@ export class Removal {
     return this.#owed.keys()
   }
 
-  /** Whoever has just begun to hold a content can rely on what there is from then on. */
-  async unlinked(digest: Digest): Promise<void> {
-    await this.#unlinking.get(digest)
-  }
-
-  /** Before a content gets its final name: an older file of that name may still be going. */
-  async settled(digest: Digest): Promise<void> {
-    await this.unlinked(digest)
+  /** Before a content that is held gets its final name: the row of an older one may still be owed. */
+  forgive(digest: Digest): void {
     if (this.#owed.delete(digest)) this.#reckon()
   }
 
@@ -200,7 +195,7 @@ export class Removal {
   }
 
   #unlink(slice: Doomed): Promise<unknown> {
-    const { blobs, quota, events } = this.#options
+    const { blobs, quota, unlinking, events } = this.#options
     return Promise.all(
       [...slice.bytes].map(([digest, bytes]) => {
         const endGoing = quota.going(bytes)
@@ -208,11 +203,8 @@ export class Removal {
           () => quota.gone(digest, bytes),
           (error: unknown) => events.storeFailed('evict', error),
         )
-        const ended = unlinked.finally(() => {
-          endGoing()
-          this.#unlinking.delete(digest)
-        })
-        this.#unlinking.set(digest, ended)
+        const ended = unlinked.finally(endGoing)
+        unlinking.add(digest, ended)
         return ended
       }),
     )

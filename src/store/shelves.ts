@@ -49,7 +49,7 @@ export class BlobShelves {
   /** @param verifiedAt when its bytes were last hashed, epoch milliseconds; `undefined`: not known */
   async open(digest: Digest, verifiedAt: number | undefined): Promise<LeasedContent | undefined> {
     const { blobs, leases } = this.#options
-    const release = leases.holdFor(digest, OPENING_MS)
+    const release = await leases.holdFor(digest, OPENING_MS)
     try {
       const size = await blobs.stat(digest)
       if (size !== undefined) {
@@ -105,7 +105,7 @@ class LeasedContent {
   lend(range: Range): LentContent | undefined {
     const { digest, leases, sendings } = this.#options
     if (this.#isToBeChecked(range)) return undefined
-    const release = leases.hold(digest)
+    const release = leases.holdOn(digest)
     this.#endOpening()
     const sending = sendings.enter(digest)
     let isLent = true
@@ -125,7 +125,7 @@ class LeasedContent {
 
   async *read(range: Range, signal?: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
     const { digest, leases, sendings } = this.#options
-    const release = leases.hold(digest)
+    const release = leases.holdOn(digest)
     this.#endOpening()
     const sending = sendings.enter(digest)
     const stop = {

@@ -4,10 +4,12 @@ import { once } from 'node:events'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 
 import { Barrier } from '../support/barrier.ts'
 import { FaultRegistry } from '../support/fault-registry.ts'
 import { stall } from '../support/faults.ts'
+import { interceptFiles } from '../support/fs-faults.ts'
 import { open, send } from '../support/http-client.ts'
 import { buildImage } from '../support/images.ts'
 import { type LarderOptions, startLarder } from '../support/larder.ts'
@@ -16,6 +18,8 @@ import { linesOf, PreloadSite, preloadedOf } from './site.ts'
 
 const MIB = 1024 * 1024
 const APP = 'reg.test/team/app:v1'
+/** In which a preload that looked at once would long have looked. */
+const TURNS = 300
 
 function addImages(registry: FaultRegistry, count: number): readonly string[] {
   return Array.from({ length: count }, (_, index) => {
@@ -73,6 +77,26 @@ test('what goes during the run is not called done in the end', async () => {
     done.failed.map(({ image, code }) => [image, code]),
     [[first, 'NO_ROOM']],
   )
+})
+
+test('what is just being removed is not taken for here, but fetched', async () => {
+  await using site = await PreloadSite.start()
+  const image = buildImage({ seed: 'going', layers: [2000, 3000] })
+  site.registry.add('team/app', image, 'v1')
+  await site.preload([APP])
+  const removing = new Barrier()
+  using _ = await interceptFiles((operation, path = '') =>
+    operation === 'unlink' && path.includes('/blobs/') ? removing.wait() : undefined,
+  )
+  const purged = site.post('/purge', { pattern: 'reg.test/**' })
+  await removing.arrived()
+  const preloaded = site.preload([APP])
+  for (let turn = 0; turn < TURNS; turn++) await setImmediate()
+  removing.release()
+  assert.equal((await purged).status, 200)
+  const { done } = await preloaded
+  assert.deepEqual(done.failed, [])
+  await site.pull('team/app', image, 'v1')
 })
 
 test('an image is pinned when it is whole, as whose it is said, and not before', async () => {

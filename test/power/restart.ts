@@ -10,6 +10,7 @@ import { acquireLock } from '../../src/store/lock.ts'
 import { nameOf } from '../../src/store/pin.ts'
 import { Pins } from '../../src/store/pins.ts'
 import { openCatalog } from '../../src/store/rebuild.ts'
+import { Unlinking } from '../../src/store/unlinking.ts'
 import type { Meaning } from './marks.ts'
 import type { Promised, Promises } from './promises.ts'
 
@@ -54,7 +55,8 @@ export class Restart {
     const blobs = await FileBlobs.open({ path })
     const { catalog, rebuilt } = openCatalog({ path, blobs, logger })
     try {
-      const pins = await Pins.open({ path, catalog, blobs, logger, now: Date.now })
+      const unlinking = new Unlinking()
+      const pins = await Pins.open({ path, catalog, blobs, unlinking, logger, now: Date.now })
       await Promise.all([rebuilt, pins.settled])
       const whole = this.#hashFiles()
       await this.#checkRows(catalog, whole)

@@ -13,6 +13,7 @@ import type { FailAt } from '../../src/store/failpoints.ts'
 import type { Place } from '../../src/store/ports.ts'
 import type { Disk, StorageLimits } from '../../src/store/quota.ts'
 import type { EvictionReason } from '../../src/store/removal.ts'
+import { Unlinking } from '../../src/store/unlinking.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 
 export const HOUR = 3_600_000
@@ -71,6 +72,7 @@ export async function openCappedSite(options: CappedSiteOptions) {
     catalog,
     settings: () => settings.value,
     protection,
+    unlinking: new Unlinking(),
     events,
     flushUses: async () => {},
     ready: options.ready ?? Promise.resolve(),

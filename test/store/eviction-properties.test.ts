@@ -148,7 +148,7 @@ async function take(
       const layer = digestOf(
         layerOf(`${all[number]?.[0]}`, (1 + (all[number]?.[0] ?? 0) ** 2) * 2 * KIB),
       )
-      if (!reads.has(layer)) reads.set(layer, site.leases.hold(layer))
+      if (!reads.has(layer)) reads.set(layer, await site.leases.hold(layer))
       return
     }
     case 'end': {

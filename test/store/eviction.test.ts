@@ -144,7 +144,7 @@ test('an image of which a layer is being read stays, and what is not goes instea
   await using site = await openCappedSite({ cap: 10 * MIB })
   const read = await pullImage(site, 'read', { r1: MIB, r2: MIB })
   const idle = await pullImage(site, 'idle', { idle: MIB })
-  const release = site.leases.hold(read.layers[1] ?? read.manifest)
+  const release = await site.leases.hold(read.layers[1] ?? read.manifest)
   await site.eviction.gain(MIB)
   assert.deepEqual(await present(site, { read: read.manifest, idle: idle.manifest }), ['read'])
   release()
@@ -165,7 +165,7 @@ test('what becomes used, pinned or listed between the plan and the deed stays', 
   const newer = digestOf(Buffer.from('newer'))
   let listing: Promise<unknown> = Promise.resolve()
   onChosen = () => {
-    site.leases.hold(one)
+    site.leases.holdOn(one)
     site.pins.add(two)
     const record = { digest: newer, mediaType: OCI_MANIFEST, size: 1, subject: undefined }
     const child = { digest: three, size: MIB, kind: 'blob' } as const

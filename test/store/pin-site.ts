@@ -10,6 +10,7 @@ import { FAILPOINTS, type Failpoint } from '../../src/store/failpoints.ts'
 import { Pins } from '../../src/store/pins.ts'
 import type { Place } from '../../src/store/ports.ts'
 import { openCatalog } from '../../src/store/rebuild.ts'
+import { Unlinking } from '../../src/store/unlinking.ts'
 import type { Content } from '../support/images.ts'
 
 export interface Line {
@@ -23,6 +24,7 @@ export interface PinSite extends AsyncDisposable {
   readonly blobs: FileBlobs
   readonly catalog: SqliteCatalog
   readonly pins: Pins
+  readonly unlinking: Unlinking
   readonly lines: readonly Line[]
   /** When the catalog has been filled from the files. */
   readonly rebuilt: Promise<void>
@@ -48,7 +50,8 @@ export async function openSite(path: string, clock = new Clock()): Promise<PinSi
   const failAt = (point: Failpoint) => {
     if (failing.delete(point)) throw new Error(`failed at ${point}`)
   }
-  const pins = await Pins.open({ path, catalog, blobs, logger, now, failAt })
+  const unlinking = new Unlinking()
+  const pins = await Pins.open({ path, catalog, blobs, unlinking, logger, now, failAt })
   const close = async () => {
     await pins.close()
     await rebuilt
@@ -58,6 +61,7 @@ export async function openSite(path: string, clock = new Clock()): Promise<PinSi
     blobs,
     catalog,
     pins,
+    unlinking,
     lines,
     rebuilt,
     failAt: (point) => void failing.add(point),

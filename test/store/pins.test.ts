@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 
-import { digestOf } from '../../src/oci/digest.ts'
+import { type Digest, digestOf } from '../../src/oci/digest.ts'
 import { InvalidPinError, NotHereError } from '../../src/store/pin.ts'
 import { buildArtifact, buildImage, buildIndex, type Content } from '../support/images.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
@@ -272,6 +273,30 @@ test('what is about to be pinned is protected before anyone looks whether it is 
   }
   await pins.pin({ place: APP, reference: { kind: 'tag', tag: V1 } })
   assert.deepEqual(seen, [true])
+})
+
+test('what is just being deleted is not pinned as if it were here', async () => {
+  await using dir = await makeTempDir()
+  await using site = await openSite(dir.path)
+  const digest = await pull(site, APP, V1, IMAGE)
+  const { blobs, pins, unlinking } = site
+  const going = Promise.withResolvers<void>()
+  unlinking.add(digest, going.promise)
+  const looked: Digest[] = []
+  const stat = blobs.stat.bind(blobs)
+  blobs.stat = (one) => {
+    looked.push(one)
+    return stat(one)
+  }
+  const pinned = pins.pin({ place: APP, reference: { kind: 'tag', tag: V1 } })
+  const refused = assert.rejects(pinned, NotHereError)
+  await setImmediate()
+  assert.deepEqual(looked, [])
+  // Its row stays for now: the database may refuse to delete it.
+  await blobs.delete(digest)
+  going.resolve()
+  await refused
+  assert.equal(pins.isProtected(digest), false)
 })
 
 test('pinned bytes count each content once, and tell what is missing', async () => {

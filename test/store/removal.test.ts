@@ -173,7 +173,7 @@ test('pinned content is purged only by force, and of many the others go', async 
 test('content in use is not purged, and is counted', async () => {
   const { site, named } = await openFilled()
   await using _ = site
-  const release = site.leases.hold(named.one as Digest)
+  const release = await site.leases.hold(named.one as Digest)
   const { removed } = await purge(site, reference('v1'))
   assert.deepEqual(removed, {
     tags: 0,
@@ -232,7 +232,7 @@ test('garbage that is pinned or being read stays', async () => {
   const orphan = await pullBlob(site, layerOf('orphan', 100))
   site.time.now += 2 * DAY
   site.pins.add(v1)
-  site.leases.hold(orphan)
+  await site.leases.hold(orphan)
   const { removed } = await site.garbage.collect()
   assert.deepEqual(removed.kept, { pinned: 1, inUse: 1, listed: 0 })
   assert.deepEqual(await present(site, { v1, one: named.one, orphan }), ['v1', 'one', 'orphan'])

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 
 import { digestOf } from '../../src/oci/digest.ts'
 import { Leases } from '../../src/store/leases.ts'
+import { Unlinking } from '../../src/store/unlinking.ts'
 import { layerOf, openCappedSite } from './capped-site.ts'
 import { integrityOf } from './integrity-site.ts'
 
@@ -60,9 +61,9 @@ test('what is not here is not in use', async () => {
   assert.equal(leases.has(absent), false)
 })
 
-test('leases are counted, and each is given back once', () => {
-  const leases = new Leases()
-  const [one, two] = [leases.hold(DIGEST), leases.hold(DIGEST)]
+test('leases are counted, and each is given back once', async () => {
+  const leases = new Leases({ unlinking: new Unlinking() })
+  const [one, two] = [await leases.hold(DIGEST), leases.holdOn(DIGEST)]
   one()
   one()
   assert.ok(leases.has(DIGEST))

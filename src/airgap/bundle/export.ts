@@ -1,5 +1,7 @@
 import type { Digest } from '../../oci/digest.ts'
+import type { Leases } from '../../store/leases.ts'
 import type { BlobStore } from '../../store/ports.ts'
+import { Holds } from '../holds.ts'
 import { BUNDLE_FILE, type Bundle, formatBundle } from './bundle.ts'
 import type { ExportPlan } from './draft.ts'
 import { ExportError } from './export-error.ts'
@@ -11,8 +13,7 @@ import { ReadBuffers, readVerified } from './verified-blob.ts'
 export interface ExportOptions {
   readonly planner: Planner
   readonly blobs: Pick<BlobStore, 'open'>
-  /** Keeps it from being removed. @returns what gives it back */
-  readonly hold: (digest: Digest) => () => void
+  readonly leases: Pick<Leases, 'hold'>
   /** Told of what could not be read, or is something else: it is to be looked at, and put aside. */
   readonly examine: (digest: Digest) => Promise<void>
 }
@@ -57,21 +58,16 @@ export class Export {
     request: ExportRequest,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    const held = new Map<Digest, () => void>()
-    const hold = (digest: Digest) => {
-      const isNew = !held.has(digest)
-      if (isNew) held.set(digest, this.#options.hold(digest))
-      return isNew
-    }
+    const holds = new Holds(this.#options.leases)
     try {
-      const plan = await this.#options.planner.plan(request, signal, hold)
+      const plan = await this.#options.planner.plan(request, signal, (one) => holds.hold(one))
       requireWhole(plan, request)
       for await (const piece of writeTar(this.#files(plan, signal))) {
         signal.throwIfAborted()
         yield piece
       }
     } finally {
-      for (const release of held.values()) release()
+      await holds.release()
     }
   }
 

@@ -1,12 +1,13 @@
 import type { Digest } from '../../oci/digest.ts'
 import type { Damage } from '../../store/damage.ts'
 import type { FailAt } from '../../store/failpoints.ts'
+import type { Leases } from '../../store/leases.ts'
 import type { BlobStore } from '../../store/ports.ts'
 import { readArchive } from './archive.ts'
 import type { Bundle } from './bundle.ts'
 import { bySubject, type Candidates, findCandidates } from './candidates.ts'
 import { ArchiveError } from './errors.ts'
-import { type Hold, Intake } from './intake.ts'
+import { Intake } from './intake.ts'
 import type { ImageName } from './naming.ts'
 import {
   contentsOf,
@@ -47,7 +48,7 @@ export interface ImportResult {
 export interface ImportOptions extends Omit<PublisherOptions, 'failAt'> {
   readonly blobs: Pick<BlobStore, 'stage' | 'stat' | 'read'>
   readonly damage: Pick<Damage, 'report'>
-  readonly hold: Hold
+  readonly leases: Pick<Leases, 'hold'>
   /** What nothing of the catalog names, and nobody holds. */
   readonly remove: (digest: Digest, size: number) => Promise<void>
   /** They are whole, and of no image yet: for an import that is repeated. */
@@ -123,13 +124,13 @@ class Run {
     onEvent: (event: ImportEvent) => void,
     signal: AbortSignal,
   ) {
-    const { blobs, damage, hold, failAt } = options
+    const { blobs, damage, leases, failAt } = options
     this.#options = options
     this.#request = request
     this.#onEvent = onEvent
     this.#signal = signal
     const onBytes = (bytes: number) => this.#came(bytes)
-    this.#intake = new Intake({ blobs, damage, hold, isDry: request.dryRun, onBytes, failAt })
+    this.#intake = new Intake({ blobs, damage, leases, isDry: request.dryRun, onBytes, failAt })
     this.#whole = new WholeImages(this.#intake)
     this.#publisher = new Publisher(options)
   }

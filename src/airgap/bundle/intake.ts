@@ -6,21 +6,16 @@ import { algorithmOf, type Digest, digestOf, encodedOf, isDigest } from '../../o
 import { MAX_MANIFEST_BYTES } from '../../oci/manifest.ts'
 import type { Damage } from '../../store/damage.ts'
 import type { FailAt } from '../../store/failpoints.ts'
+import type { Leases } from '../../store/leases.ts'
 import type { BlobStore, Staged } from '../../store/ports.ts'
+import { Holds } from '../holds.ts'
 import { ArchiveError } from './errors.ts'
 import type { TarEntry } from './tar-entries.ts'
-
-/**
- * Keeps a content from being removed. What was about to be removed has gone when it resolves.
- *
- * @returns what gives it back
- */
-export type Hold = (digest: Digest) => Promise<() => void>
 
 export interface IntakeOptions {
   readonly blobs: Pick<BlobStore, 'stage' | 'stat' | 'read'>
   readonly damage: Pick<Damage, 'report'>
-  readonly hold: Hold
+  readonly leases: Pick<Leases, 'hold'>
   /** Whether nothing is to be stored, and only looked at. */
   readonly isDry: boolean
   /** Told of bytes that were read. */
@@ -52,7 +47,7 @@ export class Intake {
   /** What came or was here, by its size. */
   readonly #sizes = new Map<Digest, number>()
   readonly #added = new Map<Digest, number>()
-  readonly #holds = new Map<Digest, Promise<() => void>>()
+  readonly #holds: Holds
   readonly #commits = new PQueue({ concurrency: COMMITS_AT_A_TIME })
   readonly #remembered = new Map<Digest, Buffer>()
   readonly #pieces = new Pieces()
@@ -61,6 +56,7 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.#options = options
+    this.#holds = new Holds(options.leases)
   }
 
   /** What was not here before, with its bytes. */
@@ -108,7 +104,7 @@ export class Intake {
   async sizeOf(digest: Digest): Promise<number | undefined> {
     const known = this.#sizes.get(digest)
     if (known !== undefined) return known
-    await this.#hold(digest)
+    await this.#holds.hold(digest)
     const size = await this.#options.blobs.stat(digest)
     if (size !== undefined) this.#sizes.set(digest, size)
     return size
@@ -116,7 +112,7 @@ export class Intake {
 
   /** A manifest, verified; `undefined`: it is not here, or too large to be one. */
   async read(digest: Digest): Promise<Buffer | undefined> {
-    await this.#hold(digest)
+    await this.#holds.hold(digest)
     const bytes =
       this.#remembered.get(digest) ?? (await this.#options.blobs.read(digest, MAX_MANIFEST_BYTES))
     const isRight = bytes !== undefined && digestOf(bytes, algorithmOf(digest)) === digest
@@ -133,12 +129,12 @@ export class Intake {
   /** From now on what came may be removed. Never rejects. */
   async end(): Promise<void> {
     await this.#commits.onIdle()
-    for (const hold of this.#holds.values()) (await hold)()
+    await this.#holds.release()
   }
 
   async #isHere(digest: Digest, size: number): Promise<boolean> {
     if (this.#sizes.has(digest)) return true
-    await this.#hold(digest)
+    await this.#holds.hold(digest)
     const { blobs, damage, isDry } = this.#options
     const here = await blobs.stat(digest)
     if (here === undefined) return false
@@ -215,13 +211,6 @@ export class Intake {
       }
     }
     void this.#commits.add(commit)
-  }
-
-  /** Before it is looked whether it is here: it might be just going. */
-  async #hold(digest: Digest): Promise<void> {
-    const hold = this.#holds.get(digest) ?? this.#options.hold(digest)
-    this.#holds.set(digest, hold)
-    await hold
   }
 
   #remember(digest: Digest, { head, whole }: Writer): void {

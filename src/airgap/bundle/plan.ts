@@ -1,7 +1,6 @@
-import type { Digest } from '../../oci/digest.ts'
 import { formatPlatform, type Platforms } from '../../oci/platform.ts'
 import type { Catalog } from '../../store/ports.ts'
-import { cosignTags, type Survey, type Surveyor } from '../survey.ts'
+import { cosignTags, type Survey, type Surveyor, type SurveyRequest } from '../survey.ts'
 import type { BundleBase, BundledImage } from './bundle.ts'
 import { Draft, type ExportPlan } from './draft.ts'
 import { ExportError } from './export-error.ts'
@@ -26,13 +25,6 @@ export interface PlannerOptions {
   readonly createdBy: string
 }
 
-/**
- * Keeps what is in a plan from being removed, until the bundle is written.
- *
- * @returns whether it was not kept before
- */
-export type Hold = (digest: Digest) => boolean
-
 /** Looks at every image in the store, to its last layer. */
 export class Planner {
   readonly #options: PlannerOptions
@@ -42,11 +34,15 @@ export class Planner {
   }
 
   /**
-   * @param hold absent: what is planned may be gone by the time when it is read
+   * @param hold keeps what is planned from being removed; absent: it may be gone when it is read
    * @throws {ExportError}
    * @throws the signal's reason
    */
-  async plan(request: ExportRequest, signal: AbortSignal, hold?: Hold): Promise<ExportPlan> {
+  async plan(
+    request: ExportRequest,
+    signal: AbortSignal,
+    hold?: SurveyRequest['hold'],
+  ): Promise<ExportPlan> {
     const chosen = await this.#options.selection.choose(request)
     if (chosen.length === 0) throw new ExportError('NOT_FOUND', 'nothing is pinned')
     const platforms = request.platforms ?? commonPlatforms(chosen)
@@ -63,13 +59,16 @@ export class Planner {
     { name, image, reason }: Chosen,
     request: ExportRequest & { readonly platforms: Platforms },
     signal: AbortSignal,
-    hold: Hold | undefined,
+    hold: SurveyRequest['hold'],
   ): Promise<void> {
     if (image === undefined) {
       draft.leaveOut({ image: name, reason, missing: [], missingBytes: 0 })
       return
     }
-    const survey = await this.#survey(image, request, signal, hold)
+    const { place, digest } = image
+    const { platforms, referrers } = request
+    const { surveyor } = this.#options
+    const survey = await surveyor.survey({ place, digest, platforms, referrers, hold, signal })
     const { here, missing, notFor } = survey
     if (missing.length > 0 || notFor !== undefined) {
       const missingBytes = missing.reduce((sum, { size }) => sum + Math.max(0, size), 0)
@@ -82,21 +81,6 @@ export class Planner {
       for (const one of await this.#cosigned(image, survey)) {
         draft.addImage(await this.#describe(one))
       }
-    }
-  }
-
-  /** What was looked at before it was held may have gone since. */
-  async #survey(
-    { place, digest }: ChosenImage,
-    { platforms, referrers }: { readonly platforms: Platforms; readonly referrers: boolean },
-    signal: AbortSignal,
-    hold: Hold | undefined,
-  ): Promise<Survey> {
-    for (;;) {
-      const request = { place, digest, platforms, referrers, signal }
-      const survey = await this.#options.surveyor.survey(request)
-      const held = survey.here.filter((content) => hold?.(content.digest) === true)
-      if (held.length === 0) return survey
     }
   }
 
