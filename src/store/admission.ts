@@ -98,12 +98,13 @@ export class Admission {
     this.#hopeless = undefined
     return this.#turns.take(async () => {
       await quota.refresh(true)
-      if (this.#isReady && !(await this.#canFreeInodes())) return false
+      // What may go is not known yet: there is room, or there is none.
+      if (!this.#isReady) return quota.lacking(bytes) === 0
+      if (!(await this.#canFreeInodes())) return false
       for (let left = this.#maxAttempts; ; left--) {
         const lacking = quota.lacking(bytes)
         if (lacking === 0) return true
-        if (left === 0 || !this.#isReady) return false
-        if ((await eviction.gain(lacking)) === undefined) return false
+        if (left === 0 || (await eviction.gain(lacking)) === undefined) return false
         await quota.refresh(true)
       }
     })

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { digestOf } from '../../src/oci/digest.ts'
 import { NoRoomError, type NoRoomReason } from '../../src/store/errors.ts'
 import type { Disk } from '../../src/store/quota.ts'
+import { Barrier } from '../support/barrier.ts'
 import { type CappedSite, layerOf, openCappedSite, pullBlob } from './capped-site.ts'
 
 const MIB = 1024 * 1024
@@ -60,6 +61,29 @@ test('room for nobody in particular is made only if there can be so much', async
   }
   assert.equal(await site.admission.makeRoom(5 * MIB), true)
   assert.equal(site.removed.length, 3)
+})
+
+test('before it is known what is here there is room or there is none: nothing goes for it', async () => {
+  const known = new Barrier()
+  await using site = await openCappedSite({ cap: 1000 * MIB, ready: known.wait() })
+  for (const name of ['a', 'b', 'c', 'd']) {
+    const bytes = layerOf(name, MIB)
+    await site.files.put(digestOf(bytes), bytes)
+    await site.catalog.putBlob(digestOf(bytes), bytes.length, site.time.now)
+  }
+  site.disk.value = {
+    size: 1000 * MIB,
+    get free() {
+      return (2 + site.removed.length) * MIB
+    },
+  }
+  assert.equal(await site.admission.makeRoom(MIB), true)
+  assert.equal(await site.admission.makeRoom(4 * MIB), false)
+  assert.deepEqual(site.removed, [])
+  known.release()
+  await known.wait()
+  assert.equal(await site.admission.makeRoom(4 * MIB), true)
+  assert.equal(site.removed.length, 2)
 })
 
 test('what is larger than the disk is no reason to remove anything', async () => {
