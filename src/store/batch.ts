@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { Flusher } from './flusher.ts'
 
 export interface BatchOptions {
   /** In one transaction. */
@@ -11,14 +12,13 @@ export interface BatchOptions {
 /** Times of contents, gathered in memory and written now and then: what is hot writes nothing itself. */
 export class Batch {
   readonly #options: BatchOptions
-  readonly #timer: NodeJS.Timeout
+  readonly #flusher: Flusher
   #times = new Map<Digest, number>()
-  #flushing: Promise<void> = Promise.resolve()
 
   constructor(options: BatchOptions) {
+    const { flushIntervalMs: intervalMs, onError } = options
     this.#options = options
-    this.#timer = setInterval(() => void this.flush(), options.flushIntervalMs)
-    this.#timer.unref()
+    this.#flusher = new Flusher({ write: () => this.#write(), intervalMs, onError })
   }
 
   /** @param at epoch milliseconds */
@@ -33,26 +33,19 @@ export class Batch {
 
   /** Writes what is gathered. Never rejects: `onError` is told. */
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#flush())
-    return this.#flushing
+    return this.#flusher.flush()
   }
 
   /** Flushes for the last time. */
-  async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.flush()
+  close(): Promise<void> {
+    return this.#flusher.close()
   }
 
-  async #flush(): Promise<void> {
+  async #write(): Promise<void> {
     if (this.#times.size === 0) return
     const written = new Map(this.#times)
-    try {
-      // They stay readable meanwhile.
-      await this.#options.write(written)
-    } catch (error) {
-      this.#options.onError(error)
-      return
-    }
+    // They stay readable meanwhile.
+    await this.#options.write(written)
     for (const [digest, at] of written) {
       if (this.#times.get(digest) === at) this.#times.delete(digest)
     }

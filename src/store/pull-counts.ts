@@ -1,4 +1,5 @@
 import type { Digest } from '../oci/digest.ts'
+import { Flusher } from './flusher.ts'
 import type { Place } from './ports.ts'
 
 /** How often a manifest was pulled since it was last written down. */
@@ -26,14 +27,13 @@ const MAX_WAITING = 20_000
 /** Pulls of images, gathered in memory and written now and then: a pull itself writes nothing. */
 export class PullCounts {
   readonly #options: PullCountsOptions
-  readonly #timer: NodeJS.Timeout
+  readonly #flusher: Flusher
   #waiting = new Map<string, PullCount>()
-  #flushing: Promise<void> = Promise.resolve()
 
   constructor(options: PullCountsOptions) {
+    const { flushIntervalMs: intervalMs, onError } = options
     this.#options = options
-    this.#timer = setInterval(() => void this.flush(), options.flushIntervalMs)
-    this.#timer.unref()
+    this.#flusher = new Flusher({ write: () => this.#write(), intervalMs, onError })
   }
 
   pulled(place: Place, digest: Digest): void {
@@ -42,17 +42,15 @@ export class PullCounts {
 
   /** Writes what is gathered. Never rejects: `onError` is told. */
   flush(): Promise<void> {
-    this.#flushing = this.#flushing.then(() => this.#flush())
-    return this.#flushing
+    return this.#flusher.flush()
   }
 
   /** Flushes for the last time. */
-  async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.flush()
+  close(): Promise<void> {
+    return this.#flusher.close()
   }
 
-  async #flush(): Promise<void> {
+  async #write(): Promise<void> {
     if (this.#waiting.size === 0) return
     const counts = [...this.#waiting.values()]
     this.#waiting = new Map()
@@ -60,7 +58,7 @@ export class PullCounts {
       await this.#options.write(counts)
     } catch (error) {
       for (const one of counts) this.#add(one)
-      this.#options.onError(error)
+      throw error
     }
   }
 
