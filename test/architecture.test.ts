@@ -37,7 +37,7 @@ const MAY_IMPORT: Readonly<Record<string, Rule>> = {
   // It runs in a browser: what the API answers is all that it knows of the other rooms.
   page: { values: [], types: [] },
   log: { values: [], types: ['config'] },
-  metrics: { values: [], types: [] },
+  metrics: { values: ['oci'], types: [] },
   listener: { values: ['http'], types: ['config'] },
   'steady-clock': { values: [], types: ['upstream'] },
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 import type { RecentRequest } from '../api/recent-requests.ts'
-import type { PullResult } from '../metrics/pulls.ts'
+import { PULL_RESULTS } from '../oci/pull-result.ts'
 import type { Endpoint } from './endpoint.ts'
 import { pageLimit, parseInput } from './input.ts'
 import type { Activity } from './ports.ts'
@@ -10,18 +10,6 @@ const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 500
 const MAX_SEARCH_LENGTH = 512
 
-const RESULTS = [
-  'hit',
-  'miss',
-  'revalidated',
-  'stale',
-  'coalesced',
-  'negative',
-  'bypass',
-  'denied',
-  'error',
-] as const satisfies readonly PullResult[]
-
 const seq = z
   .string()
   .regex(/^\d{1,15}$/, 'expected the seq of a request')
@@ -29,7 +17,7 @@ const seq = z
 
 const ACTIVITY = z.strictObject({
   upstream: z.string().optional(),
-  result: z.enum(RESULTS).optional(),
+  result: z.enum(PULL_RESULTS).optional(),
   client: z.string().max(64).optional(),
   search: z.string().max(MAX_SEARCH_LENGTH).optional(),
   after: seq.optional(),

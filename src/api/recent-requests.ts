@@ -1,4 +1,4 @@
-import type { PullResult } from '../metrics/pulls.ts'
+import type { PullResult } from '../oci/pull-result.ts'
 import type { RequestRecord } from './request-record.ts'
 
 /** Some minutes of a busy cache, in about a megabyte. */

@@ -1,5 +1,6 @@
-import type { PullResult, PullType } from '../metrics/pulls.ts'
+import type { PullType } from '../metrics/pulls.ts'
 import type { Digest } from '../oci/digest.ts'
+import type { PullResult } from '../oci/pull-result.ts'
 import type { Repository } from '../oci/reference.ts'
 
 export type Handler = PullType | 'ping' | 'upload' | 'probe' | 'other'

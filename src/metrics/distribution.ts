@@ -1,6 +1,7 @@
 import { Counter, type Registry } from 'prom-client'
 
-import { HITS, NOT_COUNTED, type PullMetrics, type PullResult, type PullTotals } from './pulls.ts'
+import type { PullResult } from '../oci/pull-result.ts'
+import { HITS, NOT_COUNTED, type PullMetrics, type PullTotals } from './pulls.ts'
 
 /** What could not be had either. */
 const isMiss = (result: PullResult) => !HITS.includes(result) && !NOT_COUNTED.includes(result)

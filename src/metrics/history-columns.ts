@@ -1,5 +1,6 @@
+import { PULL_RESULTS, type PullResult } from '../oci/pull-result.ts'
 import { add, type MinuteTally, NOTHING, type Tally } from './history.ts'
-import { HITS, NOT_COUNTED, PULL_RESULTS, type PullResult } from './pulls.ts'
+import { HITS, NOT_COUNTED } from './pulls.ts'
 
 const MINUTE_MS = 60_000
 

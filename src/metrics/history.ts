@@ -1,4 +1,5 @@
-import { PULL_RESULTS, type PullResult, type PullTotals } from './pulls.ts'
+import { PULL_RESULTS, type PullResult } from '../oci/pull-result.ts'
+import type { PullTotals } from './pulls.ts'
 
 const MINUTE_MS = 60_000
 /** Minutes that are kept: a day, and the one under way. */

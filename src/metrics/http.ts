@@ -1,5 +1,6 @@
+import type { PullResult } from '../oci/pull-result.ts'
 import { type Instruments, REQUEST_SECONDS } from './instruments.ts'
-import { PULL_TYPES, type PullResult, type PullType } from './pulls.ts'
+import { PULL_TYPES, type PullType } from './pulls.ts'
 
 export type AuthFailure = 'password' | 'certificate' | 'caller' | 'limited'
 export type ConnectionRejection = 'total' | 'address'

@@ -1,36 +1,13 @@
+import { PULL_RESULTS, type PullResult } from '../oci/pull-result.ts'
 import type { Instruments } from './instruments.ts'
 
 export type PullType = 'manifest' | 'blob' | 'tags' | 'referrers'
-
-/** Every pull has exactly one. */
-export type PullResult =
-  | 'hit'
-  | 'miss'
-  | 'revalidated'
-  | 'stale'
-  | 'coalesced'
-  | 'negative'
-  | 'bypass'
-  | 'denied'
-  | 'error'
 
 /** `upstream`: the bytes had to come from a registry first, for this pull or one beside it. */
 export type ByteSource = 'cache' | 'upstream'
 export type FetchReason = 'pull' | 'preload' | 'revalidate' | 'repair'
 
 export const PULL_TYPES: readonly PullType[] = ['manifest', 'blob', 'tags', 'referrers']
-
-export const PULL_RESULTS: readonly PullResult[] = [
-  'hit',
-  'miss',
-  'revalidated',
-  'stale',
-  'coalesced',
-  'negative',
-  'bypass',
-  'denied',
-  'error',
-]
 /** Those that moved no content from a registry for themselves. */
 export const HITS: readonly PullResult[] = ['hit', 'revalidated', 'stale', 'coalesced', 'negative']
 /** Those that Larder was not there to answer. */

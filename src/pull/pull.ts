@@ -1,4 +1,5 @@
-import type { FetchReason, PullResult } from '../metrics/pulls.ts'
+import type { FetchReason } from '../metrics/pulls.ts'
+import type { PullResult } from '../oci/pull-result.ts'
 import type { Place } from '../store/ports.ts'
 import type { RequestOptions } from '../upstream/ports.ts'
 import type { Upstream } from '../upstream/routing.ts'

@@ -1,22 +1,12 @@
 import type { Database, Statement } from 'better-sqlite3'
 
-const RESULTS = [
-  'hit',
-  'miss',
-  'revalidated',
-  'stale',
-  'coalesced',
-  'negative',
-  'bypass',
-  'denied',
-  'error',
-] as const
+import { PULL_RESULTS, type PullResult } from '../../oci/pull-result.ts'
 
 /** What came of the pulls of one minute. */
 export interface Sample {
   /** Since the epoch. */
   readonly minute: number
-  readonly results: Readonly<Record<(typeof RESULTS)[number], number>>
+  readonly results: Readonly<Record<PullResult, number>>
   readonly servedBytes: number
   readonly fetchedBytes: number
   /** Of the disk, at the end of it. */
@@ -25,17 +15,17 @@ export interface Sample {
 
 type Row = Omit<Sample, 'results'> & Sample['results']
 
-/** Rows of `samples`: a day of minutes. */
+/** Rows of `samples`, which has a column for each result: a day of minutes. */
 export class SampleRows {
   readonly #add: Statement<[Row]>
   readonly #from: Statement<[{ readonly minute: number }], Row>
   readonly #trim: Statement<[{ readonly minute: number }]>
 
   constructor(database: Database) {
-    const counts = RESULTS.join(', ')
+    const counts = PULL_RESULTS.join(', ')
     const columns = `minute, ${counts}, served_bytes, fetched_bytes, used_bytes`
-    const values = `:minute, ${RESULTS.map((name) => `:${name}`).join(', ')}`
-    const sums = [...RESULTS, 'served_bytes', 'fetched_bytes'].map(
+    const values = `:minute, ${PULL_RESULTS.map((name) => `:${name}`).join(', ')}`
+    const sums = [...PULL_RESULTS, 'served_bytes', 'fetched_bytes'].map(
       (name) => `${name} = ${name} + excluded.${name}`,
     )
     // A restart within a minute has the rest of it added.
