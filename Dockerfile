@@ -35,6 +35,8 @@ COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY LICENSE ./
+# `larder version` and `larder_build_info` say it.
+RUN echo "$REVISION" > revision
 COPY config/container.yaml /etc/larder/larder.yaml
 
 # The only folder that Larder writes to. SQLite looks for room for its temporary files in the usual

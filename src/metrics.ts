@@ -1,6 +1,6 @@
 import { exposeAsDistribution } from './metrics/distribution.ts'
 import { HttpMetrics } from './metrics/http.ts'
-import { InstanceMetrics } from './metrics/instance.ts'
+import { type Build, InstanceMetrics } from './metrics/instance.ts'
 import { Instruments } from './metrics/instruments.ts'
 import { PreloadMetrics } from './metrics/preload.ts'
 import { PullMetrics } from './metrics/pulls.ts'
@@ -43,12 +43,12 @@ export class Metrics {
 
   /** @param monotonic milliseconds of a clock that never jumps */
   constructor(
-    version: string,
+    build: Build,
     upstreams: readonly string[],
     monotonic: () => number = () => performance.now(),
   ) {
     this.upstreams = new UpstreamMetrics(this.#instruments, monotonic)
-    this.instance = new InstanceMetrics(this.#instruments, version)
+    this.instance = new InstanceMetrics(this.#instruments, build)
     exposeAsDistribution(this.#instruments.registry, this.pulls)
     this.initialize(upstreams)
   }

@@ -14,7 +14,7 @@ const STORE = {
 }
 
 test('pins are told by whether everything they need is here', async () => {
-  const metrics = new Metrics('1', [])
+  const metrics = new Metrics({ version: '1' }, [])
   const readings = { store: async () => STORE, flights: () => new Map() }
   metrics.readFrom(readings)
   assert.doesNotMatch(await metrics.render(), /^larder_pins\{/m)

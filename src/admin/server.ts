@@ -3,6 +3,7 @@ import helmet from 'helmet'
 
 import type { Probes } from '../api/probes.ts'
 import type { Metrics } from '../metrics.ts'
+import { countRequests } from './requests.ts'
 
 export interface AdminOptions {
   readonly probes: Probes
@@ -11,12 +12,15 @@ export interface AdminOptions {
   readonly api: RequestHandler
   /** What answers at `/` and below `/ui`; calls on for everything else. */
   readonly page: RequestHandler
+  /** Milliseconds of a clock that never jumps. */
+  readonly monotonic: () => number
 }
 
 /** The operators' listener: what a scraper, a supervisor and an operator ask for. */
-export function createAdmin({ probes, metrics, api, page }: AdminOptions): Express {
+export function createAdmin({ probes, metrics, api, page, monotonic }: AdminOptions): Express {
   const app = express()
   app.disable('etag')
+  app.use(countRequests(metrics.http, monotonic))
   app.use(helmet())
   app.get('/metrics', async (_request, response) => {
     const body = await metrics.render()

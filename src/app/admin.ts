@@ -71,7 +71,7 @@ export function createAdminHandler(parts: AdminParts) {
     configuration: { read: () => configurationOf(site.config(), origins()) },
   })
   const api = createAdminApi({ ports, authority, logger, monotonic })
-  return createAdmin({ probes, metrics, api, page: createPage() })
+  return createAdmin({ probes, metrics, api, page: createPage(), monotonic })
 }
 
 function configurationOf(config: Config, origins: Origins) {

@@ -20,6 +20,8 @@ export interface AppOptions {
   readonly source: ConfigSource
   readonly logger: RootLogger
   readonly version: string
+  /** The commit that it was built of; absent: not known. */
+  readonly revision?: string | undefined
   readonly proxyEnvironment: ProxyEnvironment
   /** For plugins and helpers that give out credentials; absent: none is found in PATH. */
   readonly programs?: ProgramSettings

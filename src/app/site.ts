@@ -73,7 +73,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
   let room: PullRoom | undefined
   const monotonic = () => clock.elapsed()
   const names = config.upstreams.map(({ name }) => name)
-  const metrics = new Metrics(options.version, names, monotonic)
+  const metrics = new Metrics(options, names, monotonic)
   const store = await openStore({
     config: () => config,
     logger,

@@ -64,6 +64,7 @@ async function serve(file: string | undefined, version: Version): Promise<void> 
     origins: loaded.origins,
     logger,
     version: version.larder,
+    revision: version.revision,
     proxyEnvironment: proxyEnvironment(env),
     programs: { environment: programEnvironment(env) },
     workers: { environment: workerEnvironment(env) },

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 
 import { Command, Option } from 'commander'
 
@@ -9,13 +9,22 @@ Examples:
 
 export interface Version {
   readonly larder: string
+  /** The commit that the image was built of. */
+  readonly revision?: string | undefined
 }
 
 /** The version of package.json, which is two folders up from `src/cli` and from `dist/cli`. */
 export function readVersion(): Version {
   const file = new URL('../../package.json', import.meta.url)
   const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string }
-  return { larder: version }
+  return { larder: version, revision: readRevision() }
+}
+
+/** Only an image says so: in a file beside package.json. */
+function readRevision(): string | undefined {
+  const file = new URL('../../revision', import.meta.url)
+  const text = existsSync(file) ? readFileSync(file, 'utf8').trim() : ''
+  return text === '' || text === 'unknown' ? undefined : text
 }
 
 /** `larder version` */
@@ -25,10 +34,13 @@ export function versionCommand(version: Version): Command {
     .addOption(new Option('-o, --output <format>').choices(['table', 'json']).default('table'))
     .addHelpText('after', EXAMPLES)
     .action(({ output }: { output: string }) => {
-      const { larder } = version
+      const { larder, revision } = version
       const node = process.version
+      const of = revision === undefined ? '' : `revision ${revision}, `
       const text =
-        output === 'json' ? JSON.stringify({ larder, node }) : `larder ${larder} (node ${node})`
+        output === 'json'
+          ? JSON.stringify({ larder, revision, node })
+          : `larder ${larder} (${of}node ${node})`
       process.stdout.write(`${text}\n`)
     })
 }

@@ -8,7 +8,8 @@ export type ConnectionRejection = 'total' | 'address'
 /** What nginx has made the usual code for a client that left before it was answered. */
 const CLIENT_GONE = 499
 
-const HANDLERS = ['ping', ...PULL_TYPES, 'upload', 'other'] as const
+/** The last two are of the operators' listener: its API with all that is no page, and the dashboard. */
+const HANDLERS = ['ping', ...PULL_TYPES, 'upload', 'probe', 'other', 'admin', 'ui'] as const
 const AUTH_FAILURES: readonly AuthFailure[] = ['password', 'certificate', 'caller', 'limited']
 const REJECTIONS: readonly ConnectionRejection[] = ['total', 'address']
 /** Those that alerts ask about, and what they are compared with. */
@@ -23,8 +24,8 @@ export interface HttpAnswer {
   /** `undefined`: the client had gone before it was said. */
   readonly status: number | undefined
   readonly seconds: number
-  /** Of the body. */
-  readonly bytes: number
+  /** Of the body; absent: not counted. */
+  readonly bytes?: number
 }
 
 /** What nodes ask for over HTTP, and how they are answered. */
@@ -59,7 +60,7 @@ export class HttpMetrics {
     )
     this.#responseBytes = instruments.histogram(
       'http_response_size_bytes',
-      'Body bytes of an answer',
+      'Body bytes of an answer to a node',
       ['handler'],
       RESPONSE_BYTES,
     )
@@ -106,7 +107,7 @@ export class HttpMetrics {
     this.#inFlight.dec({ handler })
     this.#requests.inc({ handler, method, code: status ?? CLIENT_GONE })
     this.#seconds.observe({ handler, method }, seconds)
-    this.#responseBytes.observe({ handler }, bytes)
+    if (bytes !== undefined) this.#responseBytes.observe({ handler }, bytes)
   }
 
   firstByte(handler: PullType, result: PullResult, seconds: number): void {

@@ -5,6 +5,12 @@ import type { Instruments } from './instruments.ts'
 /** When a certificate expires, epoch milliseconds; `undefined`: there is none. */
 export type CertificateReading = () => number | undefined
 
+export interface Build {
+  readonly version: string
+  /** The commit that it was built of; absent: not known. */
+  readonly revision?: string | undefined
+}
+
 /** What runs here, and with which configuration. */
 export class InstanceMetrics {
   readonly #reloadOk
@@ -12,11 +18,11 @@ export class InstanceMetrics {
   readonly #certificateExpiry
   readonly #certificates = new Map<string, CertificateReading>()
 
-  constructor(instruments: Instruments, version: string) {
+  constructor(instruments: Instruments, { version, revision = 'unknown' }: Build) {
     collectDefaultMetrics({ register: instruments.registry })
     instruments
-      .gauge('build_info', 'What runs here', ['version', 'node_version'])
-      .set({ version, node_version: process.version }, 1)
+      .gauge('build_info', 'What runs here', ['version', 'revision', 'node_version'])
+      .set({ version, revision, node_version: process.version }, 1)
     this.#reloadOk = instruments.gauge(
       'config_last_reload_successful',
       '1 when the configuration was read as it is now in the file, 0 when that could not be used',

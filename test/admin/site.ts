@@ -284,11 +284,11 @@ export class Site implements AsyncDisposable {
     this.authority = new Authority({ tokenFile: () => tokenFile, listenHost, monotonic })
     const { ports, authority } = this
     const api = createAdminApi({ ports, authority, logger, monotonic })
-    const metrics = new Metrics('0', [], monotonic)
+    const metrics = new Metrics({ version: '0' }, [], monotonic)
     this.#listener = new Listener({
       address: { host: '127.0.0.1', port: 0 },
       tls: undefined,
-      handler: createAdmin({ probes: new Probes([]), metrics, api, page: createPage() }),
+      handler: createAdmin({ probes: new Probes([]), metrics, api, page: createPage(), monotonic }),
       onTlsError: () => {},
     })
   }

@@ -82,11 +82,20 @@ test('what is built runs, the page included: it needs package.json and node_modu
   const { stdout } = await execute(process.execPath, [main, 'version', '-o', 'json'])
   const version = { larder: manifest.version, node: process.version }
   assert.deepEqual(JSON.parse(stdout), version)
+  const written = run.find(({ text }) => text.startsWith('echo'))?.text ?? ''
+  await execute('sh', ['-c', written], {
+    cwd: dir.path,
+    env: { ...process.env, REVISION: 'c0ffee' },
+  })
+  const told = await execute(process.execPath, [main, 'version'])
+  assert.match(told.stdout, /\(revision c0ffee, node /)
   const upstreams = [{ name: 'reg.test', url: 'http://127.0.0.1:1' }]
   await using larder = await startLarder({ upstreams, program: [main] })
   for (const path of ['/', '/ui/main.js', '/ui/pages/overview.js', '/ui/vendor/uplot.js']) {
     assert.equal((await send(larder.adminUrl, path)).status, 200, path)
   }
+  const metrics = (await send(larder.adminUrl, '/metrics')).body.toString()
+  assert.match(metrics, /^larder_build_info\{[^}]*revision="c0ffee"/m)
 })
 
 test('no package that the program imports is a development dependency', async () => {

@@ -21,7 +21,7 @@ const OF_PROMETHEUS = 'up'
 
 const rules = await readRules()
 const dashboard = await readDashboard()
-const exposed = await new Metrics('0.0.0-test', ['docker.io']).render()
+const exposed = await new Metrics({ version: '0.0.0-test' }, ['docker.io']).render()
 
 test('the rules read metrics that Larder has, and what they record themselves', () => {
   const recorded = rules.flatMap(({ record }) => record ?? [])

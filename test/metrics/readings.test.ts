@@ -57,7 +57,7 @@ test('a certificate says when it expires, and none says nothing', async () => {
 })
 
 test('downloads are told apart by their size', async () => {
-  const metrics = new Metrics('0', ['docker.io'])
+  const metrics = new Metrics({ version: '0' }, ['docker.io'])
   for (const mebibytes of [0, 4.9, 5, 99, 100, 1023, 1024, 9000]) {
     metrics.upstreams.downloaded('docker.io', mebibytes * MIB, 1)
   }
@@ -87,8 +87,27 @@ test('a client that has left waits no more, and has had no answer', async () => 
   assert.equal(await app.metric('larder_http_requests_total', { handler: 'blob' }), 2)
 })
 
+test('what operators ask for is counted apart from what nodes do', async () => {
+  await using hub = await startHub()
+  const { app } = hub
+  for (const path of ['/', '/ui/main.js', '/api/v1/overview', '/api/v1/nothing', '/livez']) {
+    await send(app.adminUrl, path)
+  }
+  await send(app.adminUrl, '/api/v1/overview', { method: 'PROPFIND' })
+  await app.until('larder_http_requests_total', 4, { handler: 'admin' })
+  const count = (handler: string, code: string, method = 'GET') =>
+    app.metric('larder_http_requests_total', { handler, method, code })
+  assert.equal(await count('ui', '200'), 2)
+  assert.equal(await count('admin', '200'), 2)
+  assert.equal(await count('admin', '404'), 1)
+  assert.equal(await count('admin', '405', 'other'), 1)
+  assert.equal(await app.metric('larder_http_requests_in_flight'), 0)
+  const timed = await app.metric('larder_http_request_duration_seconds_count', { handler: 'ui' })
+  assert.equal(timed, 2)
+})
+
 test('every series of a counter is there before its first event, for each upstream', async () => {
-  const samples = samplesOf(await new Metrics('0', ['a', 'b']).render())
+  const samples = samplesOf(await new Metrics({ version: '0' }, ['a', 'b']).render())
   const families = (upstream: string) =>
     samples
       .filter(({ labels }) => labels['upstream'] === upstream)

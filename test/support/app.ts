@@ -195,7 +195,11 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
     },
     async metric(name, labels) {
       // An answer is counted when it has ended, which its client may see a moment earlier.
-      const isIdle = (all: readonly Sample[]) => sumOf(all, 'larder_http_requests_in_flight') === 0
+      // Who watches by the admin API may do so for ever.
+      const ofNodes = (all: readonly Sample[]) =>
+        all.filter(({ labels }) => labels['handler'] !== 'admin')
+      const isIdle = (all: readonly Sample[]) =>
+        sumOf(ofNodes(all), 'larder_http_requests_in_flight') === 0
       return sumOf(await scrape(isIdle, 'all requests to end'), name, labels)
     },
     samples,

@@ -70,7 +70,7 @@ test('the credential that expires first is reported, until it is rotated or gone
 })
 
 test('the metric is in seconds, and there only while something is known', async () => {
-  const metrics = new Metrics('0.0.0-test', ['a'])
+  const metrics = new Metrics({ version: '0.0.0-test' }, ['a'])
   const lines = async () =>
     (await metrics.render()).split('\n').filter((line) => /^larder_upstream_credential/.test(line))
   metrics.upstreams.credentialExpiry({ upstream: 'a', at: SOON * 1000 })
