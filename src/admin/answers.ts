@@ -47,7 +47,8 @@ const FIGURES = z.strictObject({
   bytes: z.strictObject({
     served: bytes,
     fetched: bytes,
-    saved: z.int(),
+    preloaded: bytes,
+    saved: bytes,
     hitRatio: ratio.optional(),
   }),
 })

@@ -536,9 +536,11 @@ export interface Traffic {
   readonly bytes: {
     readonly served: number
     readonly fetched: number
-    /** Below 0 while more was fetched than served, as after a preload. */
+    /** Of those, by preloads: before anybody has pulled them. */
+    readonly preloaded: number
+    /** What clients got and no registry had to send for them; preloads are no loss. Not below 0. */
     readonly saved: number
-    /** Of what was served, what was saved; not below 0. */
+    /** Of what was served, what was saved. */
     readonly hitRatio: number | undefined
   }
 }

@@ -1,6 +1,6 @@
 import type { Overview, OverviewReport, Traffic } from '../admin/ports.ts'
 import { add, type MinuteTally, NOTHING, sum, type Tally } from '../metrics/history.ts'
-import { byteHitRatio, hitRatio, toColumns } from '../metrics/history-columns.ts'
+import { byteHitRatio, hitRatio, savedBytes, toColumns } from '../metrics/history-columns.ts'
 import type { Site } from './site.ts'
 
 const MINUTE_MS = 60_000
@@ -50,9 +50,10 @@ function trafficOf(day: readonly MinuteTally[], minutes: number): Traffic {
 }
 
 export function figuresOf(tally: Tally): Omit<Traffic, 'since'> {
-  const { results, servedBytes: served, fetchedBytes: fetched } = tally
+  const { results, servedBytes: served, fetchedBytes: fetched, preloadedBytes: preloaded } = tally
   const total = Object.values(results).reduce((all, count) => all + count, 0)
-  const bytes = { served, fetched, saved: served - fetched, hitRatio: byteHitRatio(tally) }
+  const saved = savedBytes(tally)
+  const bytes = { served, fetched, preloaded, saved, hitRatio: byteHitRatio(tally) }
   return { requests: { total, byResult: results, hitRatio: hitRatio(tally) }, bytes }
 }
 

@@ -34,8 +34,8 @@ const PAUSE: Pause = (ms, signal) => setTimeout(ms, undefined, { signal })
 
 const EXAMPLES = `
 Numbers are those since the server has started, of the last 5 minutes and of a day; the metrics have them
-for longer. What is saved is what clients got and no registry had to send; below 0 while more was
-preloaded than pulled.
+for longer. What is saved is what clients got and no registry had to send for them; what was preloaded
+is no loss, and saves what is pulled of it later.
 
 Examples:
   larder stats
@@ -108,7 +108,7 @@ function linesOf(report: OverviewReport, dataDir: string | undefined): readonly 
 
 function trafficOf({ version, uptimeSeconds, startedAt, ...report }: OverviewReport) {
   const { requests, bytes, last5Minutes, last24Hours, warnings } = report
-  const { served, fetched, saved, hitRatio } = bytes
+  const { served, fetched, preloaded, saved, hitRatio } = bytes
   const results = Object.entries(requests.byResult)
     .filter(([, amount]) => amount > 0)
     .map(([result, amount]) => `${result} ${amount}`)
@@ -117,8 +117,11 @@ function trafficOf({ version, uptimeSeconds, startedAt, ...report }: OverviewRep
     ['requests', [requests.total, ...results].join(', ')],
     ['hit ratio', `${percent(requests.hitRatio)} of requests, ${percent(hitRatio)} of bytes`],
     ['served', formatBytes(served)],
-    ['fetched', formatBytes(fetched)],
-    ['saved', signedBytes(saved)],
+    [
+      'fetched',
+      `${formatBytes(fetched)}${preloaded > 0 ? `, ${formatBytes(preloaded)} of it by preloads` : ''}`,
+    ],
+    ['saved', formatBytes(saved)],
     ['now', shortOf(last5Minutes)],
     ['24 h', shortOf(last24Hours)],
     ...warnings.map((warning) => ['warning', warning]),
@@ -128,11 +131,7 @@ function trafficOf({ version, uptimeSeconds, startedAt, ...report }: OverviewRep
 /** `1200 requests, 98.0 % hits; 12 GiB served, 11 GiB saved` */
 function shortOf({ requests, bytes }: Traffic): string {
   const pulls = `${count(requests.total, 'request')}, ${percent(requests.hitRatio)} hits`
-  return `${pulls}; ${formatBytes(bytes.served)} served, ${signedBytes(bytes.saved)} saved`
-}
-
-function signedBytes(bytes: number): string {
-  return bytes < 0 ? `-${formatBytes(-bytes)}` : formatBytes(bytes)
+  return `${pulls}; ${formatBytes(bytes.served)} served, ${formatBytes(bytes.saved)} saved`
 }
 
 function keptOf({ storage, pins }: OverviewReport): readonly (readonly string[])[] {

@@ -31,9 +31,17 @@ export function hitRatio({ results }: Pick<Tally, 'results'>): Ratio {
   return ratio(count(HITS), count(PULL_RESULTS) - count(NOT_COUNTED))
 }
 
-/** Of what was served, what no registry had to send. */
-export function byteHitRatio({ servedBytes, fetchedBytes }: Tally): Ratio {
-  return ratio(Math.max(0, servedBytes - fetchedBytes), servedBytes)
+/**
+ * Bytes that clients got and no registry had to send for them; not below 0. What was preloaded is no
+ * loss: it saves them once it is pulled.
+ */
+export function savedBytes({ servedBytes, fetchedBytes, preloadedBytes }: Tally): number {
+  return Math.max(0, servedBytes - (fetchedBytes - preloadedBytes))
+}
+
+/** Of what was served, what was saved. */
+export function byteHitRatio(tally: Tally): Ratio {
+  return ratio(savedBytes(tally), tally.servedBytes)
 }
 
 /**

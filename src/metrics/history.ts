@@ -10,6 +10,8 @@ export interface Tally {
   readonly results: Readonly<Record<PullResult, number>>
   readonly servedBytes: number
   readonly fetchedBytes: number
+  /** Of those, by preloads. */
+  readonly preloadedBytes: number
 }
 
 /** Of one minute. */
@@ -151,6 +153,7 @@ function combine(one: Tally, other: Tally, by: (a: number, b: number) => number)
     results: Object.fromEntries(results) as Record<PullResult, number>,
     servedBytes: by(one.servedBytes, other.servedBytes),
     fetchedBytes: by(one.fetchedBytes, other.fetchedBytes),
+    preloadedBytes: by(one.preloadedBytes, other.preloadedBytes),
   }
 }
 
@@ -158,14 +161,15 @@ export const NOTHING: Tally = {
   results: Object.fromEntries(PULL_RESULTS.map((name) => [name, 0])) as Record<PullResult, number>,
   servedBytes: 0,
   fetchedBytes: 0,
+  preloadedBytes: 0,
 }
 
 /** Of all upstreams and types. */
 export function sum(totals: readonly PullTotals[]): Tally {
   let all = NOTHING
-  for (const { results, servedBytes, fetchedBytes } of totals) {
-    const counted = { ...NOTHING.results, ...Object.fromEntries(results) }
-    all = add(all, { results: counted, servedBytes, fetchedBytes })
+  for (const one of totals) {
+    const results = { ...NOTHING.results, ...Object.fromEntries(one.results) }
+    all = add(all, { ...one, results })
   }
   return all
 }

@@ -122,6 +122,7 @@ export class PullMetrics {
         results: new Map<PullResult, number>(),
         servedBytes: 0,
         fetchedBytes: 0,
+        preloadedBytes: 0,
       }
       totals.set(key, fresh)
       return fresh
@@ -134,6 +135,7 @@ export class PullMetrics {
     }
     for (const { labels, value } of (await this.#fetched.get()).values) {
       of(labels).fetchedBytes += value
+      if (labels['reason'] === 'preload') of(labels).preloadedBytes += value
     }
     return [...totals.values()]
   }
@@ -146,4 +148,6 @@ export interface PullTotals {
   readonly results: Map<PullResult, number>
   servedBytes: number
   fetchedBytes: number
+  /** Of those, by preloads. */
+  preloadedBytes: number
 }

@@ -209,4 +209,8 @@ export const MIGRATIONS: readonly string[] = [
   `
   create index lists_by_check on lists (checked_at);
   `,
+  `
+  -- Of those that were fetched: by preloads, which nobody has pulled yet.
+  alter table samples add column preloaded_bytes integer not null default 0;
+  `,
 ]

@@ -146,6 +146,7 @@ class Kept {
         results: new Map([['hit', this.hits] as const]),
         servedBytes: 10 * this.hits,
         fetchedBytes: 0,
+        preloadedBytes: 0,
       },
     ],
     usedBytes: () => 7,

@@ -29,6 +29,7 @@ test('of nothing there is no ratio, and what was pulled again is what was saved'
   await site.pull('team/app', image, 'v1')
   const cold = await overview(site)
   assert.equal(cold.bytes.saved, cold.bytes.served - cold.bytes.fetched)
+  assert.equal(cold.bytes.preloaded, 0)
   for (let i = 0; i < 3; i++) await site.pull('team/app', image, 'v1')
   assert.equal((await site.app.get('/v2/team/app/manifests/none?ns=reg.test')).status, 404)
   clock.skip(3_600_000)
@@ -65,14 +66,32 @@ test('it says how complete what is pinned is, and what a pinned image lacks', as
   )
 })
 
-test('more fetched than served is less than nothing saved', async () => {
+test('what was preloaded is no loss, and saves what is pulled of it, over a restart too', async () => {
   await using site = await PreloadSite.start()
-  site.registry.add('team/app', buildImage(), 'v1')
+  const image = buildImage({ layers: [50_000] })
+  site.registry.add('team/app', image, 'v1')
   await site.preload(['reg.test/team/app:v1'])
   const { bytes } = await overview(site)
-  assert.equal(bytes.served, 0)
-  assert.ok(bytes.saved < 0)
-  assert.equal(bytes.hitRatio, undefined)
+  assert.ok(bytes.preloaded > 50_000)
+  const { preloaded } = bytes
+  assert.deepEqual(bytes, { served: 0, fetched: preloaded, preloaded, saved: 0 })
+  await site.app.restart({}, async () => {})
+  await site.pull('team/app', image, 'v1')
+  const { bytes: pulled, last24Hours } = await overview(site)
+  assert.ok(pulled.served > 50_000)
+  assert.deepEqual([pulled.saved, pulled.hitRatio], [pulled.served, 1])
+  assert.deepEqual(last24Hours.bytes, { ...pulled, fetched: preloaded, preloaded })
+})
+
+test('more fetched for pulls than served saves nothing, and is no less than nothing', async () => {
+  await using site = await PreloadSite.start()
+  const image = buildImage({ layers: [50_000] })
+  site.registry.add('team/app', image, 'v1')
+  const path = `/v2/team/app/blobs/${image.layers[0]?.digest}?ns=reg.test`
+  assert.equal((await site.app.get(path, { headers: { Range: 'bytes=0-9' } })).status, 206)
+  await site.app.until('larder_fetched_bytes_total', 50_000)
+  const { bytes } = await overview(site)
+  assert.deepEqual([bytes.served, bytes.saved, bytes.hitRatio], [10, 0, 0])
 })
 
 test('the configuration in effect is shown without secrets, with where each value comes from', async () => {

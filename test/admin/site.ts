@@ -228,7 +228,7 @@ export const UPSTREAM: UpstreamReport = {
   credentialExpiresAt: undefined,
   traffic: {
     requests: { total: 0, byResult: {}, hitRatio: undefined },
-    bytes: { served: 0, fetched: 0, saved: 0, hitRatio: undefined },
+    bytes: { served: 0, fetched: 0, preloaded: 0, saved: 0, hitRatio: undefined },
   },
 }
 export const VERIFIED: Verified = {

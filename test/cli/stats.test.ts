@@ -65,6 +65,7 @@ test('it says what the cache is good for, how full it is, and whether pins are c
   assert.match(lines['requests'] ?? '', /^16, .*hit \d+/)
   assert.match(lines['hit ratio'] ?? '', /^\d\d\.\d % of requests, \d\d\.\d % of bytes$/)
   assert.match(lines['served'] ?? '', /^\d+ KiB$/)
+  assert.match(lines['fetched'] ?? '', /^\d+ KiB, \d+ B of it by preloads$/)
   assert.match(lines['saved'] ?? '', /^\d+ KiB$/)
   assert.match(lines['now'] ?? '', /^16 requests, \d\d\.\d % hits; \d+ KiB served, \d+ KiB saved$/)
   assert.equal(lines['24 h'], lines['now'])

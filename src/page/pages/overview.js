@@ -57,8 +57,8 @@ function Summary({ overview }) {
     />
     <${Figure}
       label="Saved from registries, 24 h"
-      value=${bytes(Math.max(0, day.bytes.saved))}
-      note=${`of ${bytes(day.bytes.served)} served; ${bytes(Math.max(0, ever.saved))} since the start`}
+      value=${bytes(day.bytes.saved)}
+      note=${`of ${bytes(day.bytes.served)} served; ${bytes(ever.saved)} since the start`}
     />
     <${Figure}
       label="Pulls, 24 h"

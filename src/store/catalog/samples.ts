@@ -9,6 +9,8 @@ export interface Sample {
   readonly results: Readonly<Record<PullResult, number>>
   readonly servedBytes: number
   readonly fetchedBytes: number
+  /** Of those, by preloads. */
+  readonly preloadedBytes: number
   /** Of the disk, at the end of it. */
   readonly usedBytes: number
 }
@@ -23,19 +25,19 @@ export class SampleRows {
 
   constructor(database: Database) {
     const counts = PULL_RESULTS.join(', ')
-    const columns = `minute, ${counts}, served_bytes, fetched_bytes, used_bytes`
+    const columns = `minute, ${counts}, served_bytes, fetched_bytes, preloaded_bytes, used_bytes`
     const values = `:minute, ${PULL_RESULTS.map((name) => `:${name}`).join(', ')}`
-    const sums = [...PULL_RESULTS, 'served_bytes', 'fetched_bytes'].map(
+    const sums = [...PULL_RESULTS, 'served_bytes', 'fetched_bytes', 'preloaded_bytes'].map(
       (name) => `${name} = ${name} + excluded.${name}`,
     )
     // A restart within a minute has the rest of it added.
     this.#add = database.prepare(
-      `insert into samples (${columns}) values (${values}, :servedBytes, :fetchedBytes, :usedBytes)
+      `insert into samples (${columns}) values (${values}, :servedBytes, :fetchedBytes, :preloadedBytes, :usedBytes)
        on conflict do update set ${sums.join(', ')}, used_bytes = excluded.used_bytes`,
     )
     this.#from = database.prepare(
       `select minute, ${counts}, served_bytes as servedBytes, fetched_bytes as fetchedBytes,
-         used_bytes as usedBytes
+         preloaded_bytes as preloadedBytes, used_bytes as usedBytes
        from samples where minute >= :minute order by minute`,
     )
     this.#trim = database.prepare('delete from samples where minute < :minute')
@@ -49,8 +51,8 @@ export class SampleRows {
   /** Oldest first. */
   from(minute: number): Sample[] {
     return this.#from.all({ minute }).map((row) => {
-      const { minute, servedBytes, fetchedBytes, usedBytes, ...results } = row
-      return { minute, servedBytes, fetchedBytes, usedBytes, results }
+      const { minute, servedBytes, fetchedBytes, preloadedBytes, usedBytes, ...results } = row
+      return { minute, servedBytes, fetchedBytes, preloadedBytes, usedBytes, results }
     })
   }
 

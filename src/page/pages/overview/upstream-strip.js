@@ -44,7 +44,7 @@ const COLUMNS = [
   {
     label: 'Saved',
     kind: 'number',
-    cell: ({ traffic }) => bytes(Math.max(0, traffic.bytes.saved)),
+    cell: ({ traffic }) => bytes(traffic.bytes.saved),
   },
   {
     label: 'Quota',

@@ -126,10 +126,7 @@ function Numbers({ upstream }) {
         'From cache',
         `${percent(traffic.requests.hitRatio)} of pulls, ${percent(traffic.bytes.hitRatio)} of bytes`,
       ],
-      [
-        'Saved',
-        `${bytes(Math.max(0, traffic.bytes.saved))} of ${bytes(traffic.bytes.served)} served`,
-      ],
+      ['Saved', `${bytes(traffic.bytes.saved)} of ${bytes(traffic.bytes.served)} served`],
       [
         'Quota',
         upstream.rateLimit?.remaining === undefined
