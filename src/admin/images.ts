@@ -27,7 +27,7 @@ const after = z.string().transform((text, context): ImageCursor => {
 
 const IMAGES = z.strictObject({
   search: z.string().max(MAX_SEARCH_LENGTH).optional(),
-  sort: z.enum(['name', 'size', 'last-pull', 'pulls']).default('name'),
+  sort: z.enum(['name', 'size', 'last-use', 'pulls']).default('name'),
   unusedFor: durationMs.optional(),
   limit: pageLimit(MAX_LIMIT).default(DEFAULT_LIMIT),
   after: after.optional(),

@@ -412,7 +412,7 @@ export interface ImageQuery {
   /** A glob over `<upstream>/<repository>:<tag>`, or a text in that; `undefined`: everything. */
   readonly search: string | undefined
   /** By name; largest first; what was used last first; what was pulled most often first. */
-  readonly sort: 'name' | 'size' | 'last-pull' | 'pulls'
+  readonly sort: 'name' | 'size' | 'last-use' | 'pulls'
   /** Only what was not used for so many milliseconds; `undefined`: whenever it was. */
   readonly unusedForMs: number | undefined
   readonly limit: number
@@ -452,7 +452,7 @@ export interface ImageSummary {
   readonly missingBytes: number
   /** Whether everything is here, all platforms of an index included. */
   readonly complete: boolean
-  /** When it was last pulled or preloaded, epoch milliseconds; `undefined`: it is not here. */
+  /** When it was last pulled, preloaded or imported, epoch milliseconds; `undefined`: it is not here. */
   readonly lastUsedAt: number | undefined
   /** How often nodes have pulled it there; an index once, whatever of it they take. */
   readonly pulls: number

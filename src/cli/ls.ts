@@ -14,7 +14,7 @@ const EXIT_NOT_FOUND = 6
 const PAGE = 500
 
 interface LsOptions extends AdminClientOptions {
-  readonly sort: 'name' | 'size' | 'last-pull' | 'pulls'
+  readonly sort: 'name' | 'size' | 'last-use' | 'pulls'
   readonly unusedFor?: string
   readonly limit?: number
   readonly output: 'table' | 'json' | 'name'
@@ -28,14 +28,14 @@ interface ImagesAnswer {
 const EXAMPLES = `
 PATTERN is a glob over <registry>/<repository>:<tag>, or any part of that. SIZE is what is here of an
 image; SHARED is how much of it others have too, and stays when it is purged. PULLS is how often nodes
-have got it, LAST PULL when it was last pulled or preloaded.
+have got it; LAST USE is when they last did, or when it was last preloaded or imported.
 
 Examples:
   larder ls
   larder ls nginx
   larder ls 'ghcr.io/acme/**:v1*' --sort size --limit 20
   larder ls --sort pulls --limit 20
-  larder ls --unused-for 30d --sort last-pull
+  larder ls --unused-for 30d --sort last-use
   larder ls --unused-for 90d -o name | xargs larder purge --yes
   larder ls --data-dir /var/lib/larder
 
@@ -46,11 +46,11 @@ export function lsCommand(io: Surroundings): Command {
     .description('list the images that are in the cache')
     .argument('[pattern]', 'a glob, or a part of a name')
     .addOption(
-      new Option('--sort <order>', 'by name, largest, pulled last, or pulled most often first')
-        .choices(['size', 'last-pull', 'pulls', 'name'])
+      new Option('--sort <order>', 'by name, or largest, used last, or pulled most often first')
+        .choices(['size', 'last-use', 'pulls', 'name'])
         .default('name'),
     )
-    .option('--unused-for <duration>', 'only what nobody has pulled for that long, such as 30d')
+    .option('--unused-for <duration>', 'only what was not used for that long, such as 30d')
     .option('--limit <count>', 'only the first so many', positive)
     .addOption(
       new Option('-o, --output <format>').choices(['table', 'json', 'name']).default('table'),
@@ -101,7 +101,7 @@ function print(
 function linesOf(images: readonly ImageSummary[], output: 'table' | 'name'): readonly string[] {
   if (output === 'name') return toColumns(images.map(({ name }) => [name]))
   if (images.length === 0) return []
-  const header = ['NAME', 'SIZE', 'SHARED', 'PULLS', 'LAST PULL', 'PLATFORMS', 'STATE']
+  const header = ['NAME', 'SIZE', 'SHARED', 'PULLS', 'LAST USE', 'PLATFORMS', 'STATE']
   return toColumns([header, ...images.map(rowOf)])
 }
 

@@ -17,7 +17,7 @@ import type { BlobStore } from './ports.ts'
 import { Slices } from './slices.ts'
 
 /** By name; largest first; what was used last first; what was pulled most often first. */
-export const IMAGE_ORDERS = ['name', 'size', 'last-pull', 'pulls'] as const
+export const IMAGE_ORDERS = ['name', 'size', 'last-use', 'pulls'] as const
 export type ImageOrder = (typeof IMAGE_ORDERS)[number]
 
 export interface ImageQuery {
@@ -61,7 +61,7 @@ export interface ImageSummary {
   readonly missingBytes: number
   /** Whether everything is here, all platforms of an index included. */
   readonly complete: boolean
-  /** When it was last pulled or preloaded, epoch milliseconds; `undefined`: it is not here. */
+  /** When it was last pulled, preloaded or imported, epoch milliseconds; `undefined`: it is not here. */
   readonly lastUsedAt: number | undefined
   /** How often nodes have pulled it there; an index once, whatever of it they take. */
   readonly pulls: number

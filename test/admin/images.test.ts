@@ -144,7 +144,7 @@ test('images are found by a glob or a part of their name, in each order, a page 
   // Its name is then the tag that was looked for.
   assert.deepEqual(await namesOf(site, { search: '2-too' }), named('a2-too', 'b2-too'))
   assert.deepEqual(await namesOf(site, { search: 'nothing' }), [])
-  const orders = { size: ['b2', 'a2', 'b3', 'b1', 'a1'], 'last-pull': tags.toReversed() }
+  const orders = { size: ['b2', 'a2', 'b3', 'b1', 'a1'], 'last-use': tags.toReversed() }
   const expected = { name: tags, ...orders }
   for (const [sort, order] of Object.entries(expected)) {
     assert.deepEqual(await namesOf(site, { sort }), named(...order), sort)
@@ -160,7 +160,7 @@ test('images are found by a glob or a part of their name, in each order, a page 
       assert.deepEqual(found, named(...order), `${sort} by ${limit}`)
     }
   }
-  const unused = await namesOf(site, { unusedFor: '3h', sort: 'last-pull' })
+  const unused = await namesOf(site, { unusedFor: '3h', sort: 'last-use' })
   assert.deepEqual(unused, named('b1', 'a2', 'a1'))
 })
 

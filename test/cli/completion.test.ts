@@ -58,7 +58,7 @@ test('bash completes commands, options and the values that an option may have', 
     [['ls', '--so'], ['--sort']],
     [
       ['ls', '--sort', ''],
-      ['size', 'last-pull', 'pulls', 'name'],
+      ['size', 'last-use', 'pulls', 'name'],
     ],
     [['ls', '--sort', 's'], ['size']],
     [['ls', '--sort', 'size', '--li'], ['--limit']],
@@ -105,7 +105,7 @@ test('every command and option is in each of the scripts', async () => {
   const scripts = new Map<string, string>()
   for (const shell of SHELLS) scripts.set(shell, await scriptOf(shell))
   for (const [shell, script] of scripts) {
-    for (const word of ['node-config', 'unused-for', 'data-dir', 'last-pull', 'healthcheck']) {
+    for (const word of ['node-config', 'unused-for', 'data-dir', 'last-use', 'healthcheck']) {
       assert.ok(script.includes(word), `${shell}: ${word}`)
     }
   }

@@ -55,7 +55,7 @@ test('images are a table with sizes and times that people can read', async () =>
   const { code, stdout, stderr } = await larder(['ls', '--server', site.app.adminUrl])
   assert.equal(code, 0, stderr)
   const [header, ...rows] = stdout.trimEnd().split('\n')
-  assert.match(header ?? '', /^NAME +SIZE +SHARED +PULLS +LAST PULL +PLATFORMS +STATE$/)
+  assert.match(header ?? '', /^NAME +SIZE +SHARED +PULLS +LAST USE +PLATFORMS +STATE$/)
   const time = String.raw`20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ`
   const expected = [
     String.raw`reg\.test/team/app:large +200 KiB +4\.0 KiB +0 +${time} +linux/amd64 +complete, pinned`,
@@ -74,7 +74,7 @@ test('they are chosen, ordered, and given as names for other commands, or as JSO
     return ended.stdout.replaceAll('reg.test/team/', '').trimEnd().split('\n')
   }
   assert.deepEqual(await names('--sort', 'size'), ['app:large', 'both:v1', 'app:little'])
-  assert.deepEqual(await names('--sort', 'last-pull'), ['both:v1', 'app:large', 'app:little'])
+  assert.deepEqual(await names('--sort', 'last-use'), ['both:v1', 'app:large', 'app:little'])
   assert.deepEqual(await names('--sort', 'size', '--limit', '1'), ['app:large'])
   assert.deepEqual(await names('reg.test/team/app:*l*'), ['app:large', 'app:little'])
   assert.deepEqual(await names('--unused-for', '36h'), ['app:little'])

@@ -95,7 +95,7 @@ test('of 20 000 tags the largest are found without holding up everything else', 
     Array.from({ length: 50 }, (_, i) => TAGS - 1 - i + 500 + 5 * LAYER_BYTES),
   )
   assert.equal(largest[0]?.sharedBytes, LAYER_BYTES)
-  const latest = await inOrder('last-pull')
+  const latest = await inOrder('last-use')
   assert.deepEqual(
     latest.map(({ lastUsedAt }) => lastUsedAt),
     Array.from({ length: 50 }, (_, i) => TAGS - 1 - i),

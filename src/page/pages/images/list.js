@@ -36,7 +36,7 @@ const COLUMNS = [
   {
     label: 'Last use',
     kind: 'number',
-    name: 'last-pull',
+    name: 'last-use',
     cell: ({ lastUsedAt }) => html`<${Time} at=${lastUsedAt} />`,
   },
 ]
@@ -47,7 +47,7 @@ export function ImageList({ query }) {
   const [before, setBefore] = useState(/** @type {readonly string[]} */ ([]))
   const wanted = {
     search: query.get('search') ?? '',
-    sort: query.get('sort') ?? 'last-pull',
+    sort: query.get('sort') ?? 'last-use',
     unusedFor: query.get('unusedFor') ?? '',
   }
   const change = (/** @type {Readonly<Record<string, string>>} */ changes) => {
@@ -152,7 +152,7 @@ function Filters({ wanted, onChange }) {
     <label class="field">
       <span>Sort by</span>
       <select class="input" value=${wanted.sort} onChange=${(/** @type {any} */ event) => onChange({ sort: event.target.value })}>
-        <option value="last-pull">Last use</option>
+        <option value="last-use">Last use</option>
         <option value="pulls">Pulls</option>
         <option value="size">Size</option>
         <option value="name">Name</option>
