@@ -59,8 +59,9 @@ async function main(args: readonly string[]): Promise<void> {
   const bench = await prepare(choice, stack)
   const results: Result[] = []
   for (const scenario of choice.scenarios) {
-    const series = await runScenario(bench, scenario, choice.rounds, report)
-    results.push({ scenario, series })
+    // What was measured before it, and takes long, is not lost.
+    const series = await runScenario(bench, scenario, choice.rounds, report).catch(failed)
+    if (series !== undefined) results.push({ scenario, series })
   }
   await print(choice, machine, results)
 }
@@ -190,9 +191,9 @@ function report(text: string): void {
   process.stderr.write(`${text}\n`)
 }
 
-try {
-  await main(process.argv.slice(2))
-} catch (error) {
+function failed(error: unknown): undefined {
   report(`bench: ${error instanceof Error ? error.message : String(error)}`)
   process.exitCode = 1
 }
+
+await main(process.argv.slice(2)).catch(failed)

@@ -36,7 +36,13 @@ export async function pullUntilWarm(
 ): Promise<void> {
   for (let before = -1, now = 0; now !== before; ) {
     before = await countBlobGets(upstream)
-    await client.run({ port: server.port, paths, connections: 1, requests: paths.length })
+    await client.run({
+      port: server.port,
+      paths,
+      connections: 1,
+      requests: paths.length,
+      headers: [MANIFEST_TYPES],
+    })
     await upstream.settle()
     await server.settle()
     now = await countBlobGets(upstream)

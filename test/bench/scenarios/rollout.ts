@@ -1,5 +1,5 @@
 import { blobPath, type Image, manifestPath } from '../content.ts'
-import { pullUntilWarm } from './prime.ts'
+import { MANIFEST_TYPES, pullUntilWarm } from './prime.ts'
 import { LOOP, type Scenario } from './scenario.ts'
 
 const NODES = 30
@@ -41,6 +41,7 @@ function rollout(name: string, cold: boolean): Scenario {
       connections: NODES,
       requests: pathsOf(images).length,
       isWalk: true,
+      headers: [MANIFEST_TYPES],
     }),
   }
 }
