@@ -4,7 +4,7 @@ import type { RecentRequest } from '../api/recent-requests.ts'
 import { PULL_RESULTS } from '../oci/pull-result.ts'
 import type { Endpoint } from './endpoint.ts'
 import { pageLimit, parseInput } from './input.ts'
-import type { Activity } from './ports.ts'
+import type { Activity } from './ports/activity.ts'
 
 const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 500

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Endpoint } from './endpoint.ts'
 import { answerInEvents } from './event-lines.ts'
 import { imageList, MAX_LIST_BYTES, parseInput, platform } from './input.ts'
-import type { Checking } from './ports.ts'
+import type { Checking } from './ports/preloading.ts'
 
 const CHECK = z.strictObject({
   images: imageList,

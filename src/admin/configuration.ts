@@ -1,5 +1,5 @@
 import type { Endpoint } from './endpoint.ts'
-import type { Configuration } from './ports.ts'
+import type { Configuration } from './ports/configuration.ts'
 
 /** `GET /config`: the configuration in effect, without secrets, and where each value comes from. */
 export function configurationEndpoint(configuration: Configuration): Endpoint {

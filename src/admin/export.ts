@@ -1,6 +1,6 @@
 import type { Response } from 'express'
 import { z } from 'zod'
-
+import type { ExportRequest } from '../airgap/bundle/plan.ts'
 import { isDigest } from '../oci/digest.ts'
 import { sendBytes } from './byte-stream.ts'
 import type { Change, Endpoint, Outcome } from './endpoint.ts'
@@ -8,7 +8,7 @@ import { AdminError } from './errors.ts'
 import { imageList, parseInput, platform } from './input.ts'
 import { TAR_TYPE } from './media-types.ts'
 import { parsePattern } from './names.ts'
-import type { Exporting, ExportRequest } from './ports.ts'
+import type { Exporting } from './ports/bundles.ts'
 
 /** All the digests that a bundle may have, and some ten thousand images. */
 const MAX_BODY_BYTES = 20 * 1024 * 1024

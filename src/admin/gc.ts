@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 import type { Endpoint } from './endpoint.ts'
 import { durationMs, parseInput } from './input.ts'
-import type { Removal } from './ports.ts'
+import type { Removal } from './ports/removal.ts'
 
 const GC = z.strictObject({
   dryRun: z.boolean().default(false),

@@ -4,7 +4,8 @@ import type { Endpoint } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { durationMs, pageLimit, parseInput } from './input.ts'
 import { formatTarget, parseTarget } from './names.ts'
-import type { ImageCursor, Images, Names } from './ports.ts'
+import type { Names } from './ports/configuration.ts'
+import type { ImageCursor, Images } from './ports/images.ts'
 
 const DEFAULT_LIMIT = 50
 const MAX_LIMIT = 500

@@ -1,6 +1,6 @@
 import type { Response } from 'express'
 import { z } from 'zod'
-
+import type { ImportEvent, ImportRequest } from '../airgap/bundle/import.ts'
 import { RegistryError } from '../oci/errors.ts'
 import { parseImageReference } from '../oci/reference.ts'
 import type { Endpoint, Outcome } from './endpoint.ts'
@@ -8,7 +8,7 @@ import { answerInEvents } from './event-lines.ts'
 import { flag, parseInput } from './input.ts'
 import type { LineStream } from './line-stream.ts'
 import { TAR_TYPE } from './media-types.ts'
-import type { ImportEvent, Importing, ImportRequest } from './ports.ts'
+import type { Importing } from './ports/bundles.ts'
 
 /** `ghcr.io/acme/app`, with or without a tag. */
 const place = z.string().transform((text, context) => {

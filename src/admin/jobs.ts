@@ -1,12 +1,13 @@
 import type { Response } from 'express'
 import { z } from 'zod'
-
+import type { RunEvent } from '../airgap/run.ts'
+import type { RunDetail, RunRequest } from '../airgap/run-report.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { Endpoint, Followed, Prepared } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { EventStream } from './event-stream.ts'
 import { MAX_LIST_BYTES, parseInput, requireOne } from './input.ts'
-import type { PreloadRuns, RunDetail, RunEvent, RunRequest } from './ports.ts'
+import type { PreloadRuns } from './ports/preload-runs.ts'
 import { PRELOAD, requireJob } from './preload-input.ts'
 
 /** The id of the last event of a job: who has had it has had all. */

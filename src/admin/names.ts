@@ -1,7 +1,8 @@
 import { RegistryError } from '../oci/errors.ts'
 import { formatReference, normalizeRegistry, parseImageReference } from '../oci/reference.ts'
 import { AdminError } from './errors.ts'
-import type { Names, Target } from './ports.ts'
+import type { Names } from './ports/configuration.ts'
+import type { Target } from './ports/target.ts'
 
 /**
  * An image as a person writes it: `nginx`, `ghcr.io/acme/app:v1`, `…@sha256:…`. A digest counts more

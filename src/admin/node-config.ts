@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Endpoint } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { flag, parseInput } from './input.ts'
-import type { NodeSetups } from './ports.ts'
+import type { NodeSetups } from './ports/node-setups.ts'
 
 const NODE_CONFIG = z.strictObject({
   runtime: z.string(),

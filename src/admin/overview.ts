@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 import type { Endpoint } from './endpoint.ts'
 import { durationMs, parseInput } from './input.ts'
-import type { Overview } from './ports.ts'
+import type { Overview } from './ports/overview.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MINUTES = 24 * 60

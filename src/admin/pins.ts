@@ -4,7 +4,9 @@ import type { Endpoint, Outcome } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { durationMs, parseInput, requireOne } from './input.ts'
 import { formatTarget, parsePattern, parseTarget } from './names.ts'
-import type { Names, Pin, Pins, Target } from './ports.ts'
+import type { Names } from './ports/configuration.ts'
+import type { Pin, Pins } from './ports/pins.ts'
+import type { Target } from './ports/target.ts'
 
 const PIN = z.strictObject({
   references: z.array(z.string()).min(1).optional(),

@@ -1,16 +1,11 @@
 import type { z } from 'zod'
-
+import type { PreloadFailure } from '../airgap/failure.ts'
+import type { PreloadEvent, PreloadRequest, PreloadResult } from '../airgap/preload.ts'
 import type { Change, Endpoint, Prepared } from './endpoint.ts'
 import { answerInEvents } from './event-lines.ts'
 import { MAX_LIST_BYTES, parseInput, requireOne } from './input.ts'
 import type { LineStream } from './line-stream.ts'
-import type {
-  PreloadEvent,
-  PreloadFailure,
-  Preloading,
-  PreloadRequest,
-  PreloadResult,
-} from './ports.ts'
+import type { Preloading } from './ports/preloading.ts'
 import { PRELOAD, requireJob } from './preload-input.ts'
 
 /** As whom pins are made that nobody has named. */

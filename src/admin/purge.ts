@@ -3,7 +3,8 @@ import { z } from 'zod'
 import type { Endpoint, Outcome } from './endpoint.ts'
 import { bytes, durationMs, parseInput, requireOne } from './input.ts'
 import { findUpstream, formatTarget, parsePattern, parseTarget } from './names.ts'
-import type { Names, PurgeOptions, Removal, Removed, Selection } from './ports.ts'
+import type { Names } from './ports/configuration.ts'
+import type { PurgeOptions, Removal, Removed, Selection } from './ports/removal.ts'
 
 const FIELDS = z.strictObject({
   references: z.array(z.string()).min(1).optional(),

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Endpoint, Outcome } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { parseInput } from './input.ts'
-import type { Reloading } from './ports.ts'
+import type { Reloading } from './ports/configuration.ts'
 
 const RELOAD = z.strictObject({})
 

@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 import type { Endpoint } from './endpoint.ts'
 import { parseInput } from './input.ts'
-import type { Upstreams } from './ports.ts'
+import type { Upstreams } from './ports/upstreams.ts'
 
 const MAX_REASON_LENGTH = 500
 

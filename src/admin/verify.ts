@@ -5,7 +5,7 @@ import type { Endpoint, Outcome } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { answerInEvents } from './event-lines.ts'
 import { parseInput } from './input.ts'
-import type { Verification, VerifyEvent } from './ports.ts'
+import type { Verification, VerifyEvent } from './ports/verification.ts'
 
 const VERIFY = z.strictObject({ repair: z.boolean().default(false) })
 

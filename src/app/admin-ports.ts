@@ -1,22 +1,17 @@
 import { AdminError } from '../admin/errors.ts'
-import type {
-  Activity,
-  AdminPorts,
-  Configuration,
-  Exporting,
-  Images,
-  Importing,
-  NodeSetups,
-  Overview,
-  Pin,
-  Pins,
-  Preloading,
-  PreloadRuns,
-  Removal,
-  Removed,
-  StorageReport,
-  Upstreams as UpstreamsPort,
-} from '../admin/ports.ts'
+import type { Activity } from '../admin/ports/activity.ts'
+import type { Exporting, Importing } from '../admin/ports/bundles.ts'
+import type { Configuration } from '../admin/ports/configuration.ts'
+import type { Images } from '../admin/ports/images.ts'
+import type { NodeSetups } from '../admin/ports/node-setups.ts'
+import type { Overview } from '../admin/ports/overview.ts'
+import type { Pin, Pins } from '../admin/ports/pins.ts'
+import type { PreloadRuns } from '../admin/ports/preload-runs.ts'
+import type { Preloading } from '../admin/ports/preloading.ts'
+import type { Removal, Removed } from '../admin/ports/removal.ts'
+import type { StorageReport } from '../admin/ports/storage.ts'
+import type { Upstreams as UpstreamsPort } from '../admin/ports/upstreams.ts'
+import type { AdminPorts } from '../admin/ports.ts'
 import { formatReference } from '../oci/reference.ts'
 import { PinnedError } from '../store/errors.ts'
 import { InvalidPinError, NotHereError, nameOf, type Pin as StoredPin } from '../store/pin.ts'

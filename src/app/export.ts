@@ -1,5 +1,5 @@
 import { AdminError } from '../admin/errors.ts'
-import type { Exporting } from '../admin/ports.ts'
+import type { Exporting } from '../admin/ports/bundles.ts'
 import { Export } from '../airgap/bundle/export.ts'
 import { ExportError } from '../airgap/bundle/export-error.ts'
 import { Planner } from '../airgap/bundle/plan.ts'

@@ -1,4 +1,4 @@
-import type { Images as ImagesPort } from '../admin/ports.ts'
+import type { Images as ImagesPort } from '../admin/ports/images.ts'
 import type { Digest } from '../oci/digest.ts'
 import { detailOf } from '../store/image-detail.ts'
 import { Images } from '../store/images.ts'

@@ -1,5 +1,5 @@
 import { AdminError } from '../admin/errors.ts'
-import type { Importing } from '../admin/ports.ts'
+import type { Importing } from '../admin/ports/bundles.ts'
 import { ArchiveError } from '../airgap/bundle/errors.ts'
 import { Import } from '../airgap/bundle/import.ts'
 import type { Tag } from '../oci/reference.ts'

@@ -1,5 +1,5 @@
 import { AdminError } from '../admin/errors.ts'
-import type { NodeSetups } from '../admin/ports.ts'
+import type { NodeSetups } from '../admin/ports/node-setups.ts'
 import type { Config } from '../config/config.ts'
 import { nodeAuthOf, registriesOf } from '../node-config/from-config.ts'
 import { RUNTIMES, type Runtime, renderNodeConfig } from '../node-config/render.ts'

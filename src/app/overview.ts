@@ -1,4 +1,4 @@
-import type { Overview, OverviewReport, Traffic } from '../admin/ports.ts'
+import type { Overview, OverviewReport, Traffic } from '../admin/ports/overview.ts'
 import { add, type MinuteTally, NOTHING, sum, type Tally } from '../metrics/history.ts'
 import { byteHitRatio, hitRatio, savedBytes, toColumns } from '../metrics/history-columns.ts'
 import type { Site } from './site.ts'

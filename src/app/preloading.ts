@@ -1,5 +1,5 @@
 import { AdminError } from '../admin/errors.ts'
-import type { Preloading } from '../admin/ports.ts'
+import type { Preloading } from '../admin/ports/preloading.ts'
 import { PreloadError } from '../airgap/failure.ts'
 import type { JobSettings } from '../airgap/jobs.ts'
 import type { PreloadRequest, PreloadResult } from '../airgap/preload.ts'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 
 import { AdminError } from '../admin/errors.ts'
-import type { PreloadRuns, RunsReport } from '../admin/ports.ts'
+import type { PreloadRuns, RunsReport } from '../admin/ports/preload-runs.ts'
 import { PreloadError } from '../airgap/failure.ts'
 import { platformsOf } from '../airgap/image.ts'
 import { UNATTENDED } from '../airgap/jobs.ts'

@@ -1,5 +1,9 @@
 import { AdminError } from '../admin/errors.ts'
-import type { UpstreamReport, Upstreams as UpstreamsPort, UpstreamWalk } from '../admin/ports.ts'
+import type {
+  UpstreamReport,
+  Upstreams as UpstreamsPort,
+  UpstreamWalk,
+} from '../admin/ports/upstreams.ts'
 import { sum } from '../metrics/history.ts'
 import { createWalk } from '../upstream/factory.ts'
 import { NO_OBSERVER } from '../upstream/observers.ts'

@@ -1,4 +1,4 @@
-import type { ImageSummary } from '../admin/ports.ts'
+import type { ImageSummary } from '../admin/ports/images.ts'
 import { formatBytes } from './format.ts'
 
 /** Of the admin API; slashes of the name stay. */

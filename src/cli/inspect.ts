@@ -1,7 +1,7 @@
 /** `larder inspect`. Results go to standard output, messages to standard error. */
 import { Command } from 'commander'
 
-import type { ImageContent, ImageDetail } from '../admin/ports.ts'
+import type { ImageContent, ImageDetail } from '../admin/ports/images.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,

@@ -1,5 +1,5 @@
 /** A job as the command line watches it: what its events say, as a preload's own lines would. */
-import type { RunReport } from '../admin/ports.ts'
+import type { RunReport } from '../airgap/run-report.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import type { AdminClient } from './admin-client.ts'
 import { ExitError } from './exit.ts'

@@ -1,4 +1,5 @@
-import type { ConfiguredJob, RunDetail, RunReport, RunsReport } from '../admin/ports.ts'
+import type { ConfiguredJob, RunsReport } from '../admin/ports/preload-runs.ts'
+import type { RunDetail, RunReport } from '../airgap/run-report.ts'
 import { count, formatBytes, formatDuration, formatTime } from './format.ts'
 import { printable } from './printable.ts'
 import { toColumns } from './table.ts'

@@ -1,7 +1,7 @@
 /** `larder jobs`. Results go to standard output, messages and progress to standard error. */
 import { Command } from 'commander'
-
-import type { RunDetail, RunReport, RunsReport } from '../admin/ports.ts'
+import type { RunsReport } from '../admin/ports/preload-runs.ts'
+import type { RunDetail, RunReport } from '../airgap/run-report.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,

@@ -1,7 +1,7 @@
 /** `larder ls`. Results go to standard output, messages to standard error. */
 import { Command, InvalidArgumentError, Option } from 'commander'
 
-import type { ImageSummary } from '../admin/ports.ts'
+import type { ImageSummary } from '../admin/ports/images.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import { AdminClient, type AdminClientOptions, addStoreOptions } from './admin-client.ts'
 import { ExitError } from './exit.ts'

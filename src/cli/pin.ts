@@ -1,7 +1,7 @@
 /** `larder pin`. Results go to standard output, messages to standard error. */
 import { Command } from 'commander'
 
-import type { Pin } from '../admin/ports.ts'
+import type { Pin } from '../admin/ports/pins.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 
 import { Command, InvalidArgumentError, Option } from 'commander'
 
-import type { RunDetail } from '../admin/ports.ts'
+import type { RunDetail } from '../airgap/run-report.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import { AdminClient, type AdminClientOptions, addStoreOptions } from './admin-client.ts'
 import { ExitError } from './exit.ts'

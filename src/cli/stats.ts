@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises'
 
 import { Command } from 'commander'
 
-import type { OverviewReport, Traffic } from '../admin/ports.ts'
+import type { OverviewReport, Traffic } from '../admin/ports/overview.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,

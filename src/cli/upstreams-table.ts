@@ -1,4 +1,4 @@
-import type { UpstreamReport } from '../admin/ports.ts'
+import type { UpstreamReport } from '../admin/ports/upstreams.ts'
 import { formatDuration, formatTime } from './format.ts'
 import { toColumns } from './table.ts'
 

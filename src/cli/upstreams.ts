@@ -1,7 +1,7 @@
 /** `larder upstreams`. Results go to standard output, messages to standard error. */
 import { Command } from 'commander'
 
-import type { UpstreamReport, UpstreamWalk } from '../admin/ports.ts'
+import type { UpstreamReport, UpstreamWalk } from '../admin/ports/upstreams.ts'
 import type { Config, UpstreamConfig } from '../config/config.ts'
 import { loadConfig } from '../config/load.ts'
 import { ConfigError } from '../config/problems.ts'

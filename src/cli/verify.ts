@@ -1,7 +1,7 @@
 /** `larder verify`. Results go to standard output, messages and progress to standard error. */
 import { Command } from 'commander'
 
-import type { Verified } from '../admin/ports.ts'
+import type { Verified } from '../admin/ports/verification.ts'
 import type { Surroundings } from '../config/surroundings.ts'
 import {
   AdminClient,

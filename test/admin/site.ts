@@ -4,21 +4,13 @@ import { createAdminApi } from '../../src/admin/api.ts'
 import { Authority } from '../../src/admin/authority.ts'
 import { AdminError } from '../../src/admin/errors.ts'
 import { createPage } from '../../src/admin/page.ts'
-import type {
-  AdminPorts,
-  GcOptions,
-  ImageCursor,
-  Pin,
-  PinRequest,
-  PurgeOptions,
-  Removed,
-  Selection,
-  Target,
-  UpstreamReport,
-  Verified,
-  VerifyEvent,
-  VerifyOptions,
-} from '../../src/admin/ports.ts'
+import type { ImageCursor } from '../../src/admin/ports/images.ts'
+import type { Pin, PinRequest } from '../../src/admin/ports/pins.ts'
+import type { GcOptions, PurgeOptions, Removed, Selection } from '../../src/admin/ports/removal.ts'
+import type { Target } from '../../src/admin/ports/target.ts'
+import type { UpstreamReport } from '../../src/admin/ports/upstreams.ts'
+import type { Verified, VerifyEvent, VerifyOptions } from '../../src/admin/ports/verification.ts'
+import type { AdminPorts } from '../../src/admin/ports.ts'
 import { createAdmin } from '../../src/admin/server.ts'
 import { Probes } from '../../src/api/probes.ts'
 import type { ReloadResult } from '../../src/config/reload.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import type { ImageSummary } from '../../src/admin/ports.ts'
+import type { ImageSummary } from '../../src/admin/ports/images.ts'
 import { Site } from '../admin/site.ts'
 import { ARM, PreloadSite } from '../airgap/site.ts'
 import { buildImage, buildIndex, seededBytes } from '../support/images.ts'
