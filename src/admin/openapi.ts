@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { FAILURE } from './answers.ts'
+import { FAILURE } from './answers/failure.ts'
 import type { Change, Endpoint, Upload } from './endpoint.ts'
 import { EVENTS_TYPE, JSON_TYPE, NDJSON_TYPE } from './media-types.ts'
 import { type Answer, OPERATIONS } from './operations.ts'

@@ -1,38 +1,21 @@
 import type { z } from 'zod'
 
-import {
-  ACTIVITY,
-  AUTHORITY,
-  CHECK_LINES,
-  CLIENTS,
-  COLLECTED,
-  CONFIGURATION,
-  EXPORT_PLAN,
-  HISTORY,
-  IMAGE_DETAIL,
-  IMAGES,
-  IMPORT_LINES,
-  JOB,
-  JOB_DETAIL,
-  JOB_EVENTS,
-  JOBS,
-  NODE_CONFIG,
-  OPENAPI,
-  OVERVIEW,
-  PASTED,
-  PINNED,
-  PINS,
-  PRELOAD_LINES,
-  PURGED,
-  RELOADED,
-  STORAGE,
-  UNPINNED,
-  UPSTREAM,
-  UPSTREAMS,
-  USAGE,
-  VERIFY_LINES,
-  WALK,
-} from './answers.ts'
+import { ACTIVITY, CLIENTS } from './answers/activity.ts'
+import { AUTHORITY } from './answers/authority.ts'
+import { EXPORT_PLAN, IMPORT_LINES } from './answers/bundles.ts'
+import { CHECK_LINES } from './answers/checking.ts'
+import { CONFIGURATION, RELOADED } from './answers/configuration.ts'
+import { IMAGE_DETAIL, IMAGES } from './answers/images.ts'
+import { JOB, JOB_DETAIL, JOB_EVENTS, JOBS, PASTED } from './answers/jobs.ts'
+import { NODE_CONFIG } from './answers/node-config.ts'
+import { OPENAPI } from './answers/openapi.ts'
+import { HISTORY, OVERVIEW } from './answers/overview.ts'
+import { PINNED, PINS, UNPINNED } from './answers/pins.ts'
+import { PRELOAD_LINES } from './answers/preloading.ts'
+import { COLLECTED, PURGED } from './answers/removal.ts'
+import { STORAGE, USAGE } from './answers/storage.ts'
+import { UPSTREAM, UPSTREAMS, WALK } from './answers/upstreams.ts'
+import { VERIFY_LINES } from './answers/verification.ts'
 import { TAR_TYPE } from './media-types.ts'
 
 /** What an operation answers when it does what it was asked. */

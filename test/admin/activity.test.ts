@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { ACTIVITY, CLIENTS } from '../../src/admin/answers.ts'
+import { ACTIVITY, CLIENTS } from '../../src/admin/answers/activity.ts'
 import { Clients } from '../../src/api/clients.ts'
 import { RecentRequests } from '../../src/api/recent-requests.ts'
 import type { RequestRecord } from '../../src/api/request-record.ts'

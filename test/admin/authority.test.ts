@@ -3,7 +3,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 
-import { AUTHORITY } from '../../src/admin/answers.ts'
+import { AUTHORITY } from '../../src/admin/answers/authority.ts'
 import { Authority } from '../../src/admin/authority.ts'
 import { AdminError } from '../../src/admin/errors.ts'
 import type { ClientRequest } from '../support/http-client.ts'

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 
 import Database from 'better-sqlite3'
 
-import { HISTORY, OVERVIEW } from '../../src/admin/answers.ts'
+import { HISTORY, OVERVIEW } from '../../src/admin/answers/overview.ts'
 import { History, type MinuteTally, NOTHING } from '../../src/metrics/history.ts'
 import type { HistoryColumns } from '../../src/metrics/history-columns.ts'
 import { PreloadSite } from '../airgap/site.ts'

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { IMAGE_DETAIL, IMAGES } from '../../src/admin/answers.ts'
+import { IMAGE_DETAIL, IMAGES } from '../../src/admin/answers/images.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 import { ARM, attestedIndex, PreloadSite } from '../airgap/site.ts'
 import { EXPIRED } from '../support/app.ts'

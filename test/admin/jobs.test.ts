@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { z } from 'zod'
 
-import { JOB, JOB_DETAIL, JOB_EVENTS, JOBS, PASTED } from '../../src/admin/answers.ts'
+import { JOB, JOB_DETAIL, JOB_EVENTS, JOBS, PASTED } from '../../src/admin/answers/jobs.ts'
 import type { PreloadJob } from '../../src/config/config.ts'
 import { TestClock } from '../access/clock.ts'
 import { PreloadSite, type PreloadSiteOptions } from '../airgap/site.ts'

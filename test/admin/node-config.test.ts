@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { NODE_CONFIG } from '../../src/admin/answers.ts'
+import { NODE_CONFIG } from '../../src/admin/answers/node-config.ts'
 import { RUNTIMES } from '../../src/node-config/render.ts'
 import { startTestApp } from '../support/app.ts'
 import { send } from '../support/http-client.ts'

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 
-import { CONFIGURATION, OVERVIEW } from '../../src/admin/answers.ts'
+import { CONFIGURATION } from '../../src/admin/answers/configuration.ts'
+import { OVERVIEW } from '../../src/admin/answers/overview.ts'
 import { ARM, PreloadSite } from '../airgap/site.ts'
 import { send } from '../support/http-client.ts'
 import { buildImage, buildIndex } from '../support/images.ts'

@@ -4,7 +4,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
-import { UPSTREAM, UPSTREAMS, WALK } from '../../src/admin/answers.ts'
+import { UPSTREAM, UPSTREAMS, WALK } from '../../src/admin/answers/upstreams.ts'
 import { PreloadSite } from '../airgap/site.ts'
 import { EXPIRED, IMPATIENT } from '../support/app.ts'
 import { answer, hangUp } from '../support/faults.ts'

@@ -4,7 +4,7 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
-import { USAGE } from '../../src/admin/answers.ts'
+import { USAGE } from '../../src/admin/answers/storage.ts'
 import { PreloadSite } from '../airgap/site.ts'
 import { send } from '../support/http-client.ts'
 import { buildImage } from '../support/images.ts'

@@ -1,0 +1,3 @@
+import { z } from 'zod'
+
+export const OPENAPI = z.looseObject({ openapi: z.literal('3.1.0') })
