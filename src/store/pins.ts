@@ -5,8 +5,7 @@ import type { Digest } from '../oci/digest.ts'
 import { formatPlatform } from '../oci/platform.ts'
 import type { Tag } from '../oci/reference.ts'
 import type { SqliteCatalog } from './catalog.ts'
-import { type FailAt, NEVER_FAILS } from './failpoints.ts'
-import { Leases } from './leases.ts'
+import type { FailAt } from './failpoints.ts'
 import {
   checkOwner,
   InvalidPinError,
@@ -23,9 +22,11 @@ import {
   type ReferencePin,
   type ReferenceRequest,
 } from './pin.ts'
-import { type Content, contentOf, placeOf } from './pin-content.ts'
+import { placeOf } from './pin-content.ts'
 import { PinFiles } from './pin-files.ts'
+import { PinFollower } from './pin-follower.ts'
 import { PinIndex } from './pin-index.ts'
+import { PinKeeper } from './pin-keeper.ts'
 import { lostOf } from './pin-losses.ts'
 import { restorePins } from './pin-restore.ts'
 import { alignRows } from './pin-rows.ts'
@@ -61,11 +62,9 @@ export class Pins {
    */
   readonly settled: Promise<void>
   readonly #options: PinsOptions
-  readonly #files: PinFiles
   readonly #index: PinIndex
-  readonly #failAt: FailAt
-  /** About to be pinned: it must not go between the look and the file. */
-  readonly #held: Leases
+  readonly #keeper: PinKeeper
+  readonly #follower: PinFollower
   readonly #survey: PinSurvey
   #queue: Promise<unknown> = Promise.resolve()
   #isRestored = false
@@ -87,10 +86,9 @@ export class Pins {
     lost: readonly ReferencePin[],
   ) {
     this.#options = options
-    this.#files = files
     this.#index = index
-    this.#failAt = options.failAt ?? NEVER_FAILS
-    this.#held = new Leases(options)
+    this.#keeper = new PinKeeper({ ...options, files, index })
+    this.#follower = new PinFollower({ ...options, index, keeper: this.#keeper })
     this.#survey = new PinSurvey({
       catalog: options.catalog,
       blobs: options.blobs,
@@ -127,7 +125,7 @@ export class Pins {
     }
     return this.#enqueue(async () => {
       const pins = this.#listed().filter((pin) => isSelected(pin, selector))
-      await this.#remove(pins)
+      await this.#keeper.remove(pins)
       return pins
     })
   }
@@ -139,7 +137,7 @@ export class Pins {
   async release(isMeant: (pin: ReferencePin) => boolean): Promise<void> {
     await this.#enqueue(async () => {
       const isReference = (pin: Pin) => pin.kind !== 'pattern'
-      await this.#remove(this.#index.all().filter(isReference).filter(isMeant))
+      await this.#keeper.remove(this.#index.all().filter(isReference).filter(isMeant))
     })
   }
 
@@ -150,7 +148,9 @@ export class Pins {
 
   /** Whether eviction must leave it alone, with all that it lists. */
   isProtected(digest: Digest): boolean {
-    return this.#held.has(digest) || this.#index.isProtected(digest, this.#options.catalog.pins)
+    return (
+      this.#keeper.isHeld(digest) || this.#index.isProtected(digest, this.#options.catalog.pins)
+    )
   }
 
   /**
@@ -158,15 +158,15 @@ export class Pins {
    * manifest is in the store. Does nothing at once where no pin is concerned.
    */
   async moved(place: Place, tag: Tag, digest: Digest): Promise<void> {
-    if (this.#affected(place, tag, digest).length === 0) return
-    await this.#enqueue(() => this.#follow(place, tag, digest))
+    if (!this.#follower.isBehind(place, tag, digest)) return
+    await this.#enqueue(() => this.#follower.follow(place, tag, digest))
   }
 
   /** Removes what has expired; says how many. Until then it protects nothing any more. */
   async expire(): Promise<number> {
     return this.#enqueue(async () => {
       const expired = this.#listed().filter((pin) => this.#index.isExpired(pin))
-      await this.#remove(expired)
+      await this.#keeper.remove(expired)
       return expired.length
     })
   }
@@ -182,7 +182,7 @@ export class Pins {
     let renewed = 0
     for (const pin of this.#index.all()) {
       if (this.#isEnding()) break
-      if (pin.kind !== 'pattern' && (await this.#enqueue(() => this.#renew(pin)))) renewed++
+      if (pin.kind !== 'pattern' && (await this.#enqueue(() => this.#keeper.renew(pin)))) renewed++
       await setImmediate()
     }
     return renewed
@@ -251,7 +251,7 @@ export class Pins {
     const record = isTag ? await this.#options.catalog.getTag(place, reference.tag) : undefined
     const digest = isTag ? record?.digest : reference.digest
     const checkedAt = record?.checkedAt ?? kept.createdAt
-    const pin = await this.#keepDigest(place, digest, (content) => ({
+    const pin = await this.#keeper.keepDigest(place, digest, (content) => ({
       ...kept,
       ...content,
       kind: reference.kind,
@@ -270,7 +270,7 @@ export class Pins {
       throw new InvalidPinError(`a pattern has 1 to ${MAX_PATTERN_LENGTH} characters`)
     }
     const pin = { kind: 'pattern', pattern, ...this.#keptOf(request) } as const
-    await this.#keep(pin)
+    await this.#keeper.keep(pin)
     return pin
   }
 
@@ -282,77 +282,8 @@ export class Pins {
     return { owner: checkOwner(owner), createdAt, expiresAt }
   }
 
-  /** `undefined` when it is not here: then nothing is kept. */
-  async #keepDigest<P extends ReferencePin>(
-    place: Place,
-    digest: Digest | undefined,
-    make: (content: Content) => P,
-  ): Promise<P | undefined> {
-    if (digest === undefined) return undefined
-    const release = await this.#held.hold(digest)
-    try {
-      const content = await contentOf(this.#options, place, digest)
-      if (content === undefined) return undefined
-      const pin = make(content)
-      await this.#keep(pin)
-      return pin
-    } finally {
-      release()
-    }
-  }
-
-  async #keep(pin: Pin): Promise<void> {
-    await this.#files.write(pin)
-    this.#index.put(pin)
-    await this.#options.catalog.putPins([pin])
-    this.#failAt('pin.afterRow')
-  }
-
-  /** Files of what a pattern has matched go first: without the pattern nobody would look for them. */
-  async #remove(pins: readonly Pin[]): Promise<void> {
-    const patterns = new Set(pins.filter((pin) => pin.kind === 'pattern'))
-    const matches = this.#index.all().filter((pin) => {
-      const pattern = this.#index.patternOf(pin)
-      return pattern !== undefined && patterns.has(pattern)
-    })
-    for (const some of [matches, pins]) {
-      if (some.length === 0) continue
-      await this.#files.remove(some)
-      for (const pin of some) this.#index.delete(pin)
-      await this.#options.catalog.deletePins(some)
-    }
-  }
-
   #listed(): readonly Pin[] {
     return this.#index.all().filter((pin) => this.#index.patternOf(pin) === undefined)
-  }
-
-  /** The pins that do not say yet that the tag means `digest`, and should; those to be made too. */
-  #affected(place: Place, tag: Tag, digest: Digest) {
-    const pins = this.#index.ofTag(place, tag)
-    const moving = pins
-      .filter((pin) => pin.follows && pin.digest !== digest && !this.#index.isExpired(pin))
-      .map(({ owner, createdAt, expiresAt, platforms }) => ({
-        owner,
-        createdAt,
-        expiresAt,
-        ...(platforms === undefined ? {} : { platforms }),
-      }))
-    const matched = this.#index
-      .ownersFor(place, tag)
-      .filter((owner) => pins.every((pin) => pin.owner !== owner))
-      .map((owner) => ({ owner, createdAt: this.#options.now(), expiresAt: undefined }))
-    return [...moving, ...matched]
-  }
-
-  async #follow(place: Place, tag: Tag, digest: Digest): Promise<void> {
-    const { catalog, now } = this.#options
-    const record = await catalog.getTag(place, tag)
-    const checkedAt = record?.digest === digest ? record.checkedAt : now()
-    for (const kept of this.#affected(place, tag, digest)) {
-      const moved = { ...kept, kind: 'tag', reference: tag, checkedAt, follows: true } as const
-      await this.#keepDigest(place, digest, (content) => ({ ...moved, ...content }))
-    }
   }
 
   /** Tags that were seen, or moved, while nobody told us: patterns of today, a run that was killed. */
@@ -369,21 +300,6 @@ export class Pins {
       after = last
       await setImmediate()
     }
-  }
-
-  async #renew(pin: ReferencePin): Promise<boolean> {
-    if (!this.#index.has(pin)) return false
-    const content = await contentOf(this.#options, placeOf(pin), pin.digest)
-    if (content === undefined) return false
-    const isPublicAsBefore = (content.publicAt === undefined) === (pin.publicAt === undefined)
-    const isSame =
-      content.unproven.join() === pin.unproven.join() &&
-      content.referrers.join() === pin.referrers.join()
-    if (isPublicAsBefore && isSame) return false
-    const renewed = { ...pin, ...content }
-    await this.#files.write(renewed)
-    this.#index.put(renewed)
-    return true
   }
 
   /** What two owners keep is one, unless they mean other platforms. */
