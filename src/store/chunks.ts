@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 
 import type { Digest } from '../oci/digest.ts'
+import { ChunkMemory } from './chunk-memory.ts'
 import { Loans } from './loans.ts'
 
 /** The unit in which blobs are read and kept: large enough that the promises of a read cost nothing. */
@@ -12,6 +13,8 @@ const MIN_COST_BYTES = 1024
 export interface ChunkCacheOptions {
   /** 0 keeps nothing. */
   readonly maxBytes: number
+  /** Told of each chunk that may be overwritten from now on, before it is. */
+  readonly onFreed?: (chunk: Buffer) => void
 }
 
 /** One chunk of one blob: the key in the cache, and the place where its readers meet. */
@@ -23,19 +26,22 @@ interface Slot<Key> {
 
 /**
  * The chunks of hot blobs, least recently used out first. Buffers are shared with every reader and
- * are never written to.
+ * are not written to as long as one of them has it on loan, or it is kept here.
  *
  * @template Key what tells one content from another
  */
 export class ChunkCache<Key = Digest> {
   readonly maxBytes: number
   /** What readers hold besides. */
-  readonly loans = new Loans()
+  readonly loans: Loans
+  readonly #memory: ChunkMemory
   readonly #slots = new Map<Key, Map<number, Slot<Key>>>()
   readonly #buffers: LRUCache<Slot<Key>, Buffer>
 
-  constructor({ maxBytes }: ChunkCacheOptions) {
+  constructor({ maxBytes, onFreed }: ChunkCacheOptions) {
     this.maxBytes = maxBytes
+    this.#memory = new ChunkMemory(CHUNK_BYTES, onFreed)
+    this.loans = new Loans(undefined, (buffer) => this.#memory.giveBack(buffer))
     this.#buffers = new LRUCache({
       maxSize: Math.max(1, maxBytes),
       sizeCalculation: (buffer) => Math.max(buffer.byteLength, MIN_COST_BYTES),
@@ -49,6 +55,11 @@ export class ChunkCache<Key = Digest> {
   /** Bytes kept. */
   get bytes(): number {
     return this.#buffers.calculatedSize
+  }
+
+  /** For a chunk to be read into. It is used again once it was kept or lent, and is no longer. */
+  take(): Buffer {
+    return this.#memory.take()
   }
 
   /** The chunk if it is in memory, without a promise; counts as a use. */
@@ -85,6 +96,8 @@ export class ChunkCache<Key = Digest> {
     try {
       const buffer = await load()
       slot.loading = undefined
+      // Whoever waits for it takes a loan of his own before this one ends.
+      setImmediate(this.loans.lend(buffer))
       if (this.#isCurrent(slot)) this.#keep(slot, buffer)
       return buffer
     } catch (error) {

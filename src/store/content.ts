@@ -11,7 +11,7 @@ export interface StoredContentOptions {
 }
 
 /** What of the cache the reader of a blob needs. */
-export type Chunks = Pick<ChunkCache, 'maxBytes' | 'loans' | 'peek' | 'get'>
+export type Chunks = Pick<ChunkCache, 'maxBytes' | 'loans' | 'take' | 'peek' | 'get'>
 
 /** Bytes of a blob, both ends included. */
 interface Range {
@@ -46,7 +46,8 @@ export class StoredContent {
   }
 
   /**
-   * Yields the bytes of `range` in buffers that are shared and must not be written to. While the
+   * Yields the bytes of `range` in buffers that are shared and must not be written to, and that are lent
+   * until the next is asked for: then others may be read into them. While the
    * consumer is busy with one, the next is read, and no more; where readers hold much memory already,
    * pieces are smaller, and none is read ahead.
    */
@@ -116,18 +117,34 @@ export class StoredContent {
     }
     const most = loans.isPlenty ? CHUNK_BYTES : loans.pieceBytes
     const length = Math.min(chunkEnd - rest.start, most)
+    if (held === undefined) return this.#readFor(blob, rest.start, length)
     const end = loans.reserve(length)
-    if (held === undefined) return { bytes: blob.read(rest.start, length), end }
     // A copy, as a view would hold all of the chunk when the cache no longer does.
     const from = rest.start - index * CHUNK_BYTES
     return { bytes: Buffer.from(held.subarray(from, from + length)), end }
+  }
+
+  /** For one reader alone. */
+  #readFor(blob: OpenBlob, position: number, length: number): Loan {
+    const { loans } = this.#cache
+    if (length < CHUNK_BYTES) {
+      return { bytes: blob.read(position, length), end: loans.reserve(length) }
+    }
+    const chunk = this.#cache.take()
+    // Who no longer wants it does not end the reading into it.
+    const filled = loans.lend(chunk)
+    return { bytes: blob.read(position, length, chunk).finally(filled), end: loans.lend(chunk) }
   }
 
   /** Through the cache, so that whoever comes to this chunk meanwhile gets it too. */
   #share(blob: OpenBlob, index: number, rest: Range): Loan {
     const position = index * CHUNK_BYTES
     const length = Math.min(CHUNK_BYTES, this.size - position)
-    const loading = this.#cache.get(this.#digest, index, () => blob.read(position, length))
+    const load = () => {
+      const memory = length === CHUNK_BYTES ? this.#cache.take() : undefined
+      return blob.read(position, length, memory)
+    }
+    const loading = this.#cache.get(this.#digest, index, load)
     let end: (() => void) | undefined
     let isOver = false
     const bytes = loading.then((chunk) => {

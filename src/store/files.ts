@@ -22,8 +22,9 @@ export class OpenFile implements OpenBlob {
 
   read(position: number, length: number, into?: Buffer): Promise<Buffer> {
     // Not from the shared pool: chunks are kept, and each would pin the pool's slab.
-    const buffer = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length)
-    return fill(buffer, this.#handle, this.#path, position)
+    const buffer = into ?? Buffer.allocUnsafeSlow(length)
+    const exact = buffer.byteLength === length ? buffer : buffer.subarray(0, length)
+    return fill(exact, this.#handle, this.#path, position)
   }
 
   close(): Promise<void> {

@@ -11,13 +11,16 @@ const LEAST_BYTES = 64 * 1024
  */
 export class Loans {
   readonly #plentyBytes: number
+  readonly #onIdle: (buffer: Buffer) => void
   /** Readers of a buffer. */
   readonly #readers = new Map<Buffer, number>()
   readonly #cached = new Set<Buffer>()
   #bytes = 0
 
-  constructor(plentyBytes = PLENTY_BYTES) {
+  /** @param onIdle told of a buffer that is neither cached nor read any more */
+  constructor(plentyBytes = PLENTY_BYTES, onIdle: (buffer: Buffer) => void = () => {}) {
     this.#plentyBytes = plentyBytes
+    this.#onIdle = onIdle
   }
 
   /** Held by readers, or being read for them, and not in the cache. */
@@ -59,7 +62,9 @@ export class Loans {
 
   /** The cache keeps it no longer; its readers may. */
   uncached(buffer: Buffer): void {
-    if (this.#cached.delete(buffer) && this.#readers.has(buffer)) this.#bytes += buffer.byteLength
+    if (!this.#cached.delete(buffer)) return
+    if (this.#readers.has(buffer)) this.#bytes += buffer.byteLength
+    else this.#onIdle(buffer)
   }
 
   #giveBack(buffer: Buffer): void {
@@ -69,7 +74,9 @@ export class Loans {
       return
     }
     this.#readers.delete(buffer)
-    if (!this.#cached.has(buffer)) this.#bytes -= buffer.byteLength
+    if (this.#cached.has(buffer)) return
+    this.#bytes -= buffer.byteLength
+    this.#onIdle(buffer)
   }
 }
 

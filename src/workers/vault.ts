@@ -81,6 +81,7 @@ function viewOf(chunks: ChunkCache<string>, key: string) {
     maxBytes: chunks.maxBytes,
     loans: chunks.loans,
     peek: (_: Digest, index: number) => chunks.peek(key, index),
+    take: () => chunks.take(),
     get: (_: Digest, index: number, load: () => Promise<Buffer>) => chunks.get(key, index, load),
   }
 }

@@ -15,7 +15,10 @@ import { upstreamError } from './scripted-source.ts'
 
 async function read({ content }: PulledBlob): Promise<Buffer> {
   const pieces: Uint8Array[] = []
-  for await (const piece of content.read({ start: 0, end: content.size - 1 })) pieces.push(piece)
+  for await (const piece of content.read({ start: 0, end: content.size - 1 })) {
+    // It is lent, until the next is asked for.
+    pieces.push(Buffer.from(piece))
+  }
   return Buffer.concat(pieces)
 }
 
