@@ -178,6 +178,8 @@ export class Window {
       isLate = true
       late.resolve()
     }, FIRST_READER_MS)
+    // Readers who are all further on have passed what has come since the last look.
+    if (this.#followers.size > 0) this.#release()
     try {
       while (this.isFull) {
         const isUnread = !this.#isStored && this.#followers.size === 0

@@ -137,6 +137,19 @@ test('after a refusal the download waits for the slowest reader, whoever else ha
   await feeding
 })
 
+test('after a refusal, whoever waits for bytes further on waits for nothing before them', async () => {
+  const { bytes, window } = open(40 * MIB, { fails: { append: 1 } })
+  const follower = window.follow(bytes.length - 1)
+  let isFed = false
+  const feeding = feed(window, bytes).then(() => {
+    isFed = true
+  })
+  for (let i = 0; i < 400; i++) await setImmediate()
+  assert.ok(isFed, `${window.received} bytes have come, and then no more`)
+  await feeding
+  assert.deepEqual(await follower.read(bytes.length), bytes.subarray(-1))
+})
+
 test('after a refusal, with nobody left, the download is abandoned', async () => {
   const { bytes, window } = open(40 * MIB, { fails: { append: 1 } })
   const follower = window.follow(0)
