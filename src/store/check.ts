@@ -54,17 +54,30 @@ export class Checker {
    * @throws the signal's reason, and what keeps it from reading, such as a lack of descriptors
    */
   async check(row: CheckedRow, run: CheckRun): Promise<'ok' | 'gone' | Fault> {
-    const { leases, recorder, damage } = this.#options
-    const release = await leases.hold(row.digest)
+    const { catalog, leases } = this.#options
+    const { digest } = row
+    const release = await leases.hold(digest)
     try {
-      const fault = await this.#findFault(row, run)
-      if (!(await this.#isStill(row))) return 'gone'
-      if (fault === undefined) recorder.verified(row.digest)
-      else await damage.report(row.digest, fault)
-      return fault ?? 'ok'
+      for (let checked = row; ; ) {
+        const fault = await this.#findFault(checked, run)
+        const now = await catalog.getBlob(digest)
+        if (now === undefined) return 'gone'
+        if (now.verifiedAt === checked.verifiedAt) return await this.#settle(digest, fault)
+        if (fault === undefined) return 'gone'
+        // It was fetched anew meanwhile, and is right. Or only an earlier check of it was written down,
+        // and it is damaged: another look tells.
+        checked = { digest, ...now }
+      }
     } finally {
       release()
     }
+  }
+
+  async #settle(digest: Digest, fault: Fault | undefined): Promise<'ok' | Fault> {
+    const { recorder, damage } = this.#options
+    if (fault === undefined) recorder.verified(digest)
+    else await damage.report(digest, fault)
+    return fault ?? 'ok'
   }
 
   async #findFault(row: CheckedRow, run: CheckRun): Promise<Fault | undefined> {
@@ -83,12 +96,6 @@ export class Checker {
       if (fault === undefined) throw error
       return fault
     }
-  }
-
-  /** What was committed since was hashed as it came. */
-  async #isStill({ digest, verifiedAt }: CheckedRow): Promise<boolean> {
-    const row = await this.#options.catalog.getBlob(digest)
-    return row !== undefined && row.verifiedAt === verifiedAt
   }
 }
 

@@ -135,6 +135,25 @@ test('a damaged manifest is put aside, and what it said stays known', () =>
     assert.ok(await site.catalog.getManifest(HUB, digest))
   }))
 
+test('damage is found though an earlier check of the same content is written down meanwhile', () =>
+  withSite(async ({ site, integrity }) => {
+    const digest = await pullBlob(site, layerOf('checked before', 1000))
+    const verifiedAt = await checkedAt(site, digest)
+    await flipByte(site.path, digest, 500)
+    const before = async () => {
+      site.time.now += 1000
+      await site.catalog.putChecks(new Map([[digest, site.time.now]]))
+    }
+    let looks = 0
+    const run = {
+      signal: new AbortController().signal,
+      before: async () => (looks++ === 0 ? before() : undefined),
+    }
+    const found = await integrity.checker.check({ digest, size: 1000, verifiedAt }, run)
+    assert.deepEqual([found, looks], ['digest', 2])
+    assert.equal(await isHere(site, digest), false)
+  }))
+
 test('a file that is cut short, or gone, is found', () =>
   withSite(async ({ site, integrity }) => {
     const cut = await pullBlob(site, layerOf('cut', 2 * MIB))
