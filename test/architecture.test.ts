@@ -16,12 +16,13 @@ interface Rule {
 const MAY_IMPORT: Readonly<Record<string, Rule>> = {
   oci: { values: [], types: [] },
   http: { values: [], types: [] },
+  bound: { values: [], types: [] },
   config: { values: ['oci'], types: [] },
-  store: { values: ['oci'], types: ['log'] },
+  store: { values: ['oci', 'bound'], types: ['log'] },
   upstream: { values: ['oci'], types: ['config', 'log'] },
   // Which kind of failure it was, and which bytes are wanted, are values of these two rooms.
-  pull: { values: ['oci', 'upstream'], types: ['store', 'config', 'log', 'metrics'] },
-  access: { values: ['oci', 'pull', 'upstream'], types: ['store', 'config'] },
+  pull: { values: ['oci', 'upstream', 'bound'], types: ['store', 'config', 'log', 'metrics'] },
+  access: { values: ['oci', 'pull', 'upstream', 'bound'], types: ['store', 'config'] },
   api: {
     values: ['access', 'pull', 'oci', 'http'],
     types: ['upstream', 'config', 'log', 'metrics', 'store'],

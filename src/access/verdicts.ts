@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
+import { atMost } from '../bound.ts'
 import type { Place } from '../store/ports.ts'
 import { UpstreamError } from '../upstream/errors.ts'
 import type { Identity } from '../upstream/ports.ts'
@@ -22,11 +23,7 @@ interface Remembered {
 /** Who was found to have a right where, and when. No secret is in it: a caller is its HMAC. */
 export class Verdicts {
   readonly #monotonic: () => number
-  readonly #remembered = new LRUCache<string, Remembered>({
-    // Not `max`, which takes the memory for all of them at once.
-    maxSize: MAX_VERDICTS,
-    sizeCalculation: () => 1,
-  })
+  readonly #remembered = new LRUCache<string, Remembered>(atMost(MAX_VERDICTS))
   readonly #asking = new Map<string, Promise<Verdict>>()
   #cleared = 0
 

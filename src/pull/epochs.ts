@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
+import { atMost } from '../bound.ts'
 import type { Place } from '../store/ports.ts'
 import { keyPrefix } from './pull.ts'
 
@@ -13,9 +14,7 @@ const MAX_PLACES = 50_000
  */
 export class Epochs {
   readonly #begun = new LRUCache<string, number>({
-    // Not `max`, which takes the memory for all of them at once.
-    maxSize: MAX_PLACES,
-    sizeCalculation: () => 1,
+    ...atMost(MAX_PLACES),
     // A place that is forgotten for want of room must not go back to what it was before it.
     dispose: (epoch, _key, reason) => {
       if (reason === 'evict') this.#floor = Math.max(this.#floor, epoch)

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
+import { atMost } from '../bound.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { childrenOf, MAX_MANIFEST_BYTES, type Manifest, recordOf } from '../oci/manifest.ts'
 import type { Tag } from '../oci/reference.ts'
@@ -51,11 +52,7 @@ export class Shelf {
     maxSize: MEMORY_BYTES,
     sizeCalculation: ({ bytes }) => bytes.length + 512,
   })
-  readonly #tags = new LRUCache<string, TagRecord>({
-    // Not `max`, which takes the memory for all of them at once.
-    maxSize: MEMORY_TAGS,
-    sizeCalculation: () => 1,
-  })
+  readonly #tags = new LRUCache<string, TagRecord>(atMost(MEMORY_TAGS))
   readonly #unsaved: Unsaved
 
   constructor(options: ShelfOptions) {

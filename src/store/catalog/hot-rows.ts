@@ -1,14 +1,13 @@
 import type { Database } from 'better-sqlite3'
 import { LRUCache } from 'lru-cache'
 
+import { atMost } from '../../bound.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { Child } from '../../oci/manifest.ts'
 import type { BlobRecord, Member, Place } from '../ports.ts'
 
 /** The layers of some thousand images in use; one more costs a query. */
 const MAX_ROWS = 50_000
-/** As sizes of one each: a `max` takes the memory for all of them at once. */
-const ROWS = { maxSize: MAX_ROWS, sizeCalculation: () => 1 }
 
 /** What an answer depends on besides its own row is in these columns too: see `MemberRows`. */
 const CHANGES = [
@@ -26,8 +25,8 @@ const CHANGES = [
  * database, and a rollout, in which nothing is written, asks it once.
  */
 export class HotRows {
-  readonly #members = new LRUCache<string, Member>(ROWS)
-  readonly #blobs = new LRUCache<Digest, BlobRecord>(ROWS)
+  readonly #members = new LRUCache<string, Member>(atMost(MAX_ROWS))
+  readonly #blobs = new LRUCache<Digest, BlobRecord>(atMost(MAX_ROWS))
   #changes = 0
 
   constructor(database: Database) {
