@@ -87,8 +87,8 @@ test('a scheduled job is run at its time, logged and measured; a reload takes th
   const labels = { preload: 'base' }
   clock.advance(2_000)
   await site.app.until('larder_preload_last_success_timestamp_seconds', 1, labels)
-  const ended = site.app.logs.find(({ msg }) => msg === 'preload job ended')
-  assert.deepEqual([ended?.['job'], ended?.['done'], ended?.['failed']], ['base', 2, 0])
+  const ended = await site.app.said(({ msg }) => msg === 'preload job ended')
+  assert.deepEqual([ended['job'], ended['done'], ended['failed']], ['base', 2, 0])
   assert.equal((await pins(site)).length, 2)
   await site.app.reload({ preload: [] })
   const samples = await site.app.samples()

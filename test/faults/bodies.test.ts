@@ -15,6 +15,7 @@ import fc from 'fast-check'
 
 import { runs } from '../pull/runs.ts'
 import { allLanded, type PutBlob, putBlob, type Site, startSite } from '../pull/site.ts'
+import type { LogLine } from '../support/app.ts'
 import { Barrier } from '../support/barrier.ts'
 import {
   chunked,
@@ -290,8 +291,9 @@ for (const [what, size, position] of [
       'requests_total{result="error"}': 1,
       integrity_checks_total: 0,
     })
-    const warning = app.logs.find(({ level, digest }) => level === 'warn' && digest === blob.digest)
-    assert.equal(warning?.['upstream'], 'test')
+    const isIts = (line: LogLine) => line['level'] === 'warn' && line['digest'] === blob.digest
+    const warning = await app.said(isIts)
+    assert.equal(warning['upstream'], 'test')
     registry.clearScripts()
     assertWhole(await app.get(blob.path), blob.bytes)
     await assertKept(site, { digests: [blob.digest] })

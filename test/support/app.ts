@@ -67,6 +67,8 @@ export interface TestApp extends AsyncDisposable {
   head(path: string, options?: ClientRequest): Promise<ClientResponse>
   /** Settles once so many requests have their line in the log. */
   logged(requests: number): Promise<void>
+  /** The first line of the log that `isIt`, once it is there; throws when it does not come for long. */
+  said(isIt: (line: LogLine) => boolean): Promise<LogLine>
   /** Sum of the samples that carry `labels`, once no request is being answered. */
   metric(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
   samples(): Promise<readonly Sample[]>
@@ -114,13 +116,20 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
   const dataDir = join(dir.path, 'data')
   const log: string[] = []
   const logs: LogLine[] = []
-  const waiting: { readonly count: number; readonly resolve: () => void }[] = []
+  const waiting: { readonly isOver: () => boolean; readonly resolve: () => void }[] = []
+  const waitFor = async (isOver: () => boolean, what: string) => {
+    if (isOver()) return
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    waiting.push({ isOver, resolve })
+    const timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), WAIT_MS)
+    await promise.finally(() => clearTimeout(timer))
+  }
   const requests = () => logs.filter(({ msg }) => msg === 'request').length
   const destination = {
     write(line: string) {
       log.push(line)
       logs.push(JSON.parse(line) as LogLine)
-      for (const { count, resolve } of waiting) if (requests() >= count) resolve()
+      for (const { isOver, resolve } of waiting) if (isOver()) resolve()
     },
   }
   const logger = createLogger({ level: 'debug', format: 'json', destination })
@@ -187,11 +196,10 @@ export async function startTestApp(options: TestAppOptions): Promise<TestApp> {
     logs,
     get: (path, request) => send(app.registryUrl, path, request),
     head: (path, request) => send(app.registryUrl, path, { ...request, method: 'HEAD' }),
-    async logged(count) {
-      if (requests() >= count) return
-      const { promise, resolve } = Promise.withResolvers<void>()
-      waiting.push({ count, resolve })
-      await promise
+    logged: (count) => waitFor(() => requests() >= count, `${count} requests in the log`),
+    async said(isIt) {
+      await waitFor(() => logs.some(isIt), 'a line of the log')
+      return logs.find(isIt) as LogLine
     },
     async metric(name, labels) {
       // An answer is counted when it has ended, which its client may see a moment earlier.

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { test } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
 
 import { TAR_TYPE } from '../../../src/admin/media-types.ts'
 import { BUNDLE_FILE, bundleIdOf } from '../../../src/airgap/bundle/bundle.ts'
@@ -291,7 +290,7 @@ test('who goes in the middle leaves what is whole for the repetition, and publis
   const outgoing = await begin(app.adminUrl, archive.subarray(0, archive.length - 2000))
   await some.promise
   outgoing.destroy()
-  while (!app.logs.some(({ action }) => action === 'import')) await setImmediate()
+  await app.said(({ action }) => action === 'import')
   const { files, ingest, rows } = await storedIn(app)
   assert.ok(files.length >= 2)
   assert.equal(rows, files.length)
