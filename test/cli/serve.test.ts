@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
@@ -14,6 +14,7 @@ import { startLarder } from '../support/larder.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 interface Ended {
   readonly code: number
@@ -87,4 +88,20 @@ test('what is not configured is told to the log, and not to the caller', async (
   const [line] = await larder.logged('no such registry is configured')
   assert.deepEqual(line?.['configured'], ['reg.test'])
   assert.equal(line?.['ns'], 'elsewhere.example')
+})
+
+test('npm start ends its Larder when it is told to end', async () => {
+  await using dir = await makeTempDir()
+  const file = join(dir.path, 'larder.yaml')
+  await writeFile(file, configOf(0, join(dir.path, 'data')))
+  const npm = spawn('npm', ['start', '--silent', '--', '-c', file], { cwd: ROOT, detached: true })
+  // npm may be gone, and what it started still there.
+  const end = setTimeout(() => process.kill(-(npm.pid ?? 0), 'SIGKILL'), 30_000)
+  let said = ''
+  for await (const text of npm.stderr.setEncoding('utf8')) {
+    said += text
+    if (/"msg":"listening"/.test(said) && !npm.killed) npm.kill('SIGTERM')
+  }
+  clearTimeout(end)
+  assert.match(said, /"msg":"stopped"/)
 })
