@@ -1,6 +1,7 @@
 import { ContentMismatchError, type ErrorCode, RegistryError } from '../oci/errors.ts'
 import { UpstreamError } from '../upstream/errors.ts'
 import { isOurs } from '../upstream/failures.ts'
+import { HashThreadError } from './hash-thread.ts'
 
 const UNKNOWN = {
   manifest: 'MANIFEST_UNKNOWN',
@@ -20,6 +21,9 @@ export function toRegistryError(cause: unknown, subject: Subject): unknown {
   if (cause instanceof ContentMismatchError) {
     const message = 'the registry sent bytes that are not what their digest says'
     return new RegistryError('UPSTREAM_FAILED', { message, cause })
+  }
+  if (cause instanceof HashThreadError) {
+    return new RegistryError('UNAVAILABLE', { message: cause.message, cause })
   }
   if (!(cause instanceof UpstreamError)) return cause
   const { message } = cause

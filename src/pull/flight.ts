@@ -3,13 +3,14 @@ import { setTimeout as sleepFor } from 'node:timers/promises'
 
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError, RegistryError } from '../oci/errors.ts'
-import { Verifier } from '../oci/verify.ts'
 import type { Ingest } from '../store/ports.ts'
 import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts'
 import type { RemoteBlob } from '../upstream/ports.ts'
 import { CHUNK_BYTES, type ChunkPool } from './chunk-pool.ts'
 import type { ByteRange, Content, Lent } from './content.ts'
 import { toRegistryError } from './failures.ts'
+import { HashThreadError } from './hash-thread.ts'
+import { DirectHashing, type Hashing } from './hashing.ts'
 import { Pace } from './pace.ts'
 import { Persistence } from './persistence.ts'
 import { Progress } from './progress.ts'
@@ -40,6 +41,8 @@ export interface FlightOptions {
   readonly ingest: Ingest | undefined
   /** Its memory. */
   readonly pool: ChunkPool
+  /** Begins the hash of so many bytes, if it is known; default: on this thread. */
+  readonly hash?: (digest: Digest, size: number | undefined) => Hashing
   /** What a verified manifest says of the size, used only where the registry says nothing. */
   readonly sizeHint: number | undefined
   readonly events: FlightEvents
@@ -86,7 +89,7 @@ export class Flight implements Content {
   readonly #id = randomUUID()
   readonly #abort = new AbortController()
   readonly #opening = Promise.withResolvers<void>()
-  #verifier: Verifier
+  #hashing: Hashing | undefined
   #size: number | undefined
   #published = 0
   readonly #progress = new Progress()
@@ -104,7 +107,6 @@ export class Flight implements Content {
   constructor(options: FlightOptions) {
     this.#options = options
     this.digest = options.digest
-    this.#verifier = new Verifier(options.digest)
     const { ingest, events, pool } = options
     const onWritten = () => this.#fileProgress.wake()
     this.#window = new Window(ingest, (error) => events.storeFailed(error), pool, onWritten)
@@ -252,6 +254,7 @@ export class Flight implements Content {
       throw error
     } finally {
       clearTimeout(this.#trickle)
+      this.#hashing?.leave()
       this.#wake()
     }
   }
@@ -262,7 +265,7 @@ export class Flight implements Content {
     try {
       for await (const bytes of this.#window.earlierBytes()) {
         if (this.#abort.signal.aborted) return
-        this.#verifier.update(bytes)
+        await this.#hash(bytes)
       }
     } catch (error) {
       this.#options.events.storeFailed(error)
@@ -345,7 +348,7 @@ export class Flight implements Content {
         this.#options.events.fetched(piece.length)
         const fresh = skip > 0 ? piece.subarray(skip) : piece
         skip = Math.max(0, skip - piece.length)
-        if (fresh.length > 0) this.#take(fresh)
+        if (fresh.length > 0) await this.#take(fresh)
         release?.(piece)
         if (!isFastEnough) throw this.#tooSlow()
         if (this.#window.isFull) await this.#window.drained(this.#abort.signal)
@@ -362,14 +365,25 @@ export class Flight implements Content {
     }
   }
 
-  #take(bytes: Buffer): void {
+  /** @returns a promise where the hash falls behind: until it settles, `bytes` must stay as they are */
+  #take(bytes: Buffer): Promise<void> | undefined {
     const total = this.#window.received + bytes.length
     if (this.#size !== undefined && total > this.#size) {
       throw this.#wrongSize(`at least ${total}`)
     }
-    this.#verifier.update(bytes)
     this.#window.append(bytes)
     this.#publish(total)
+    return this.#hash(bytes)
+  }
+
+  #hash(bytes: Buffer): Promise<void> | undefined {
+    this.#hashing ??= this.#beginHash()
+    return this.#hashing.update(bytes)
+  }
+
+  #beginHash(): Hashing {
+    const { hash = (digest) => new DirectHashing(digest), sizeHint } = this.#options
+    return hash(this.digest, this.#size ?? sizeHint)
   }
 
   #publish(total: number): void {
@@ -388,7 +402,8 @@ export class Flight implements Content {
   }
 
   async #land(): Promise<void> {
-    this.#verifier.finish()
+    this.#hashing ??= this.#beginHash()
+    await this.#hashing.finish()
     this.#size ??= this.#window.received
     if (this.#size !== this.#window.received) {
       throw this.#wrongSize(String(this.#window.received))
@@ -411,7 +426,8 @@ export class Flight implements Content {
     // A wake that is due would publish the old bytes while the disk is waited for.
     clearTimeout(this.#trickle)
     this.#trickle = undefined
-    this.#verifier = new Verifier(this.digest)
+    this.#hashing?.leave()
+    this.#hashing = undefined
     // Whoever was told a size has been promised that many bytes.
     if (!this.#isAnnounced) this.#size = undefined
     this.#published = 0
@@ -449,7 +465,11 @@ async function systemSleep(delayMs: number, signal: AbortSignal): Promise<void> 
 /** A body that breaks says so with a system or HTTP error; only what the registry said is final. */
 function isWorthResuming(error: unknown): boolean {
   if (error instanceof UpstreamError) return WORTH_RESUMING.has(error.kind)
-  return !(error instanceof ContentMismatchError || error instanceof AbandonedError)
+  return !(
+    error instanceof ContentMismatchError ||
+    error instanceof AbandonedError ||
+    error instanceof HashThreadError
+  )
 }
 
 /**

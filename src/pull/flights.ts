@@ -7,6 +7,7 @@ import { ChunkPool } from './chunk-pool.ts'
 import type { Content } from './content.ts'
 import type { Epochs } from './epochs.ts'
 import { Flight } from './flight.ts'
+import { Hashers } from './hashers.ts'
 import type { Pull } from './pull.ts'
 
 /** Stored blobs as content, and what a flight leaves for those who come after it. */
@@ -58,9 +59,14 @@ export class Flights {
   readonly #options: FlightsOptions
   readonly #departures = new Map<Digest, Departure>()
   readonly #pool = new ChunkPool()
+  readonly #hashers: Hashers
 
   constructor(options: FlightsOptions) {
     this.#options = options
+    const { logger } = options
+    const onFailed = ({ message }: Error) =>
+      logger.error({ reason: message }, 'from now on downloads are hashed by the main thread')
+    this.#hashers = new Hashers({ onFailed })
   }
 
   get(digest: Digest): Departure | undefined {
@@ -94,7 +100,9 @@ export class Flights {
     this.#departures.set(digest, departure)
     const leave = () => {
       if (this.#departures.get(digest) === departure) this.#departures.delete(digest)
-      if (this.#departures.size === 0) this.#pool.rest()
+      if (this.#departures.size > 0) return
+      this.#pool.rest()
+      this.#hashers.rest()
     }
     flight.then((one) => one.landed.catch(() => undefined).finally(leave), leave)
     return flight
@@ -106,6 +114,7 @@ export class Flights {
     const flights = await Promise.allSettled(departures.map(({ flight }) => flight))
     for (const one of flights) if (one.status === 'fulfilled') one.value.stop()
     await Promise.allSettled(flights.map((one) => one.status === 'fulfilled' && one.value.landed))
+    await this.#hashers.close()
   }
 
   async #start(pull: Pull, digest: Digest, epoch: number, raised: AbortSignal): Promise<Flight> {
@@ -128,6 +137,7 @@ export class Flights {
       },
       ingest,
       pool: this.#pool,
+      hash: (digest, size) => this.#hashers.begin(digest, size),
       elapsed,
       patienceMs,
       sizeHint,
