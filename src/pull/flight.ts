@@ -142,9 +142,14 @@ export class Flight implements Content {
     return this.#window.isStored
   }
 
-  /** The chunks still in memory. Once landed: right bytes that need not be read again. */
+  /** The chunks in memory. */
   get chunks(): ReadonlyMap<number, Buffer> {
     return this.#window.chunks
+  }
+
+  /** Once landed: right bytes that need not be read again. */
+  get keepsakes(): ReadonlyMap<number, Buffer> {
+    return this.#window.keepsakes
   }
 
   /** Ends the download; what has arrived stays on disk, to be resumed. */

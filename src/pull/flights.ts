@@ -175,7 +175,7 @@ export class Flights {
     try {
       const from = epochs.of(place) === epoch ? place : undefined
       await catalog.putBlob(digest, size, now(), from)
-      shelves.remember(digest, size, flight.chunks)
+      shelves.remember(digest, size, flight.keepsakes)
     } catch (error) {
       events.storeFailed('catalog', error)
     }

@@ -55,8 +55,8 @@ export class Window {
   #closeWhenLeft: (() => Promise<void>) | undefined
   /** What is not in memory can be read no more. */
   #isClosed = false
-  /** The chunks are for good what they are: others may keep them. */
-  #isOver = false
+  /** The chunks are for good what they are, and others may keep them. */
+  #isGivenAway = false
 
   constructor(
     ingest: Ingest | undefined,
@@ -85,6 +85,15 @@ export class Window {
   /** False once the disk has refused. */
   get isStored(): boolean {
     return this.#isStored
+  }
+
+  /**
+   * What others may keep once all is right: a blob that is in memory as a whole. The memory of a
+   * larger one is used for the next, for the few chunks that are left save nobody a look at the file,
+   * and V8 would have to look through everything it has for the new ones.
+   */
+  get keepsakes(): ReadonlyMap<number, Buffer> {
+    return this.#isGivenAway ? this.chunks : new Map()
   }
 
   /** Nothing can be read back from the file any more. */
@@ -198,8 +207,7 @@ export class Window {
   /** Forgets everything, to start again at 0. */
   async reset(): Promise<void> {
     await this.#settled()
-    this.#pool.giveAway(this.chunks.size)
-    this.chunks.clear()
+    this.#giveBack()
     this.#loads.clear()
     this.#received = 0
     this.#written = 0
@@ -214,9 +222,10 @@ export class Window {
       // A file that has refused once lacks bytes, whatever its name says.
       if (this.#isStored) await this.#ingest?.commit()
     })
-    this.#end()
+    if (this.#received <= KEPT_CHUNKS * CHUNK_BYTES) this.#giveAway()
     const close = () => {
       this.#isClosed = true
+      this.#giveBack()
       return this.#attempt(() => this.#ingest?.[this.#isStored ? 'close' : 'discard']())
     }
     if (this.#followers.size === 0) return close()
@@ -226,15 +235,21 @@ export class Window {
   /** The flight has failed, so no reader comes back: the part is kept to be resumed, or removed. */
   async abandon(isPartGood: boolean): Promise<void> {
     await this.#settled()
-    this.#end()
     const isKept = isPartGood && this.#isStored && this.#received > 0
     if (isKept) await this.#attempt(() => this.#appendUpTo(this.#received))
+    this.#giveBack()
     await this.#attempt(() => this.#ingest?.[isKept ? 'close' : 'discard']())
   }
 
-  #end(): void {
-    this.#isOver = true
+  #giveAway(): void {
+    this.#isGivenAway = true
     this.#pool.giveAway(this.chunks.size)
+  }
+
+  #giveBack(): void {
+    if (this.#isGivenAway) return
+    for (const chunk of this.chunks.values()) this.#pool.giveBack(chunk)
+    this.chunks.clear()
   }
 
   #chunkToFill(index: number): Buffer {
@@ -295,7 +310,7 @@ export class Window {
     for (const [index, chunk] of this.chunks) {
       if (index >= oldestKept || (index + 1) * CHUNK_BYTES > passed) continue
       this.chunks.delete(index)
-      if (!this.#isOver) this.#pool.giveBack(chunk)
+      if (!this.#isGivenAway) this.#pool.giveBack(chunk)
     }
     const { resolve } = this.#room
     this.#room = Promise.withResolvers()

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 
 import fc from 'fast-check'
 
+import type { Digest } from '../../src/oci/digest.ts'
 import { RegistryError } from '../../src/oci/errors.ts'
+import { HashThread } from '../../src/pull/hash-thread.ts'
+import { DirectHashing, type Hashing } from '../../src/pull/hashing.ts'
 import { FileBlobs } from '../../src/store/blobs.ts'
 import type { Ingest } from '../../src/store/ports.ts'
 import { makeTempDir } from '../support/temp-dir.ts'
@@ -22,6 +25,14 @@ import { type Journey, type Passenger, travel } from './passengers.ts'
 import { runs } from './runs.ts'
 import type { SourceAnswer } from './scripted-source.ts'
 
+const thread = new HashThread((error) => assert.fail(error))
+after(() => thread.close())
+
+/** Every second blob on the other thread. */
+function hash(digest: Digest): Hashing {
+  return digest < 'sha256:8' ? thread.begin(digest) : new DirectHashing(digest)
+}
+
 /** Waiting for the disk or a reader, those kept for readers, the one being filled, and a piece. */
 const MAX_CHUNKS = 19
 
@@ -29,6 +40,8 @@ const size = fc.oneof(
   fc.constantFrom(0, 1, 2, 65_536, MIB - 1, MIB, MIB + 1, 2 * MIB, 3 * MIB, 6 * MIB),
   fc.integer({ min: 0, max: MIB }),
   fc.integer({ min: MIB, max: 6 * MIB }),
+  // More than is kept for readers: memory is used again while others read.
+  fc.integer({ min: 9 * MIB, max: 14 * MIB }),
 )
 const share = fc.double({ min: 0, max: 1, noNaN: true })
 
@@ -126,6 +139,7 @@ test('an honest registry, however often it breaks off: everybody gets everything
       const made = depart(blob.digest, answers, {
         disk: { part },
         sizeHint: isHinted ? length : undefined,
+        hash,
       })
       const { journeys, landing } = await settle(made, blob, who)
       assert.equal(landing, undefined)
@@ -172,7 +186,7 @@ test('a registry that lies: no wrong body completes, nothing wrong is stored', a
       const [spoil, partShare] = badPart ?? [(bytes: Buffer) => bytes, 0]
       const part = spoil(blob.bytes.subarray(0, Math.ceil(partShare * length)))
       const sizeHint = hintLie === undefined ? undefined : Math.max(0, length + hintLie)
-      const made = depart(blob.digest, answers, { disk: { part }, sizeHint })
+      const made = depart(blob.digest, answers, { disk: { part }, sizeHint, hash })
       const { landing } = await settle(made, blob, who)
       const { committed, state } = made.ingest
       if (landing === undefined) assert.deepEqual(committed, blob.bytes)
@@ -203,6 +217,7 @@ test('a disk that refuses at any step: those who read get right bytes, nothing w
       const answers = manners.map((one, i) => answerOf(blob.bytes, one, i < manners.length - 1))
       const made = depart(blob.digest, answers, {
         disk: { part, fails: Object.fromEntries(fails) },
+        hash,
       })
       // Who stands until the landing would keep it from happening once there is no disk.
       const moving = who.map((one) => ({
@@ -233,16 +248,16 @@ test('on a real disk: what is there afterwards is right or absent, and a second 
     async (length, lies, who) => {
       const blob = sampleBlob(length, ++seed)
       const answers = lies.map((one) => answerOf(one.lie(blob.bytes), one.manner, one.isCut))
-      const first = departInto(await blobs.ingest(blob.digest), blob.digest, answers)
+      const first = departInto(await blobs.ingest(blob.digest), blob.digest, answers, { hash })
       const { landing } = await settle(first, blob, who)
-      const stored = await blobs.read(blob.digest, 10 * MIB)
+      const stored = await blobs.read(blob.digest, 16 * MIB)
       if (landing !== undefined) assert.equal(stored, undefined)
       else assert.deepEqual(stored, blob.bytes)
       if (stored !== undefined) return blobs.delete(blob.digest)
       const good = { body: blob.bytes, size: blob.bytes.length }
       const second = departInto(await blobs.ingest(blob.digest), blob.digest, good)
       await second.flight.landed
-      assert.deepEqual(await blobs.read(blob.digest, 10 * MIB), blob.bytes)
+      assert.deepEqual(await blobs.read(blob.digest, 16 * MIB), blob.bytes)
       await blobs.delete(blob.digest)
     },
   )
@@ -252,7 +267,8 @@ test('on a real disk: what is there afterwards is right or absent, and a second 
 test('whoever is cut is told in words of the specification', async () => {
   const property = fc.asyncProperty(size, lying, passengers, async (length, one, who) => {
     const blob = sampleBlob(length, 3)
-    const made = depart(blob.digest, answerOf(one.lie(blob.bytes), one.manner, one.isCut))
+    const answer = answerOf(one.lie(blob.bytes), one.manner, one.isCut)
+    const made = depart(blob.digest, answer, { hash })
     const { journeys } = await settle(made, blob, who)
     for (const { end, error } of journeys) {
       if (end === 'cut') assert.ok(error instanceof RegistryError, String(error))
