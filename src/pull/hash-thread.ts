@@ -86,7 +86,7 @@ export class HashThread {
     await this.#worker.terminate()
   }
 
-  #update(id: number, bytes: Uint8Array): Promise<void> | undefined {
+  #update(id: number, bytes: Buffer): Promise<void> | undefined {
     if (this.#failure === undefined && bytes.length <= this.#free) {
       this.#copy(id, bytes)
       return undefined
@@ -94,7 +94,7 @@ export class HashThread {
     return this.#updateAsThereIsRoom(id, bytes)
   }
 
-  async #updateAsThereIsRoom(id: number, bytes: Uint8Array): Promise<void> {
+  async #updateAsThereIsRoom(id: number, bytes: Buffer): Promise<void> {
     for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
       const piece = bytes.subarray(at, at + PIECE_BYTES)
       this.#tellParts()
@@ -108,11 +108,11 @@ export class HashThread {
     return RING_BYTES - (this.#put - this.#taken)
   }
 
-  #copy(id: number, bytes: Uint8Array): void {
+  #copy(id: number, bytes: Buffer): void {
     const at = this.#put % RING_BYTES
-    const first = bytes.subarray(0, RING_BYTES - at)
-    this.#ring.set(first, at)
-    this.#ring.set(bytes.subarray(first.length), 0)
+    // `set` would copy into shared memory word by word.
+    const first = bytes.copy(this.#ring, at)
+    bytes.copy(this.#ring, 0, first)
     this.#put += bytes.length
     this.#untold += bytes.length
     if (this.#parts.at(-2) === id) this.#parts.push((this.#parts.pop() ?? 0) + bytes.length)

@@ -4,7 +4,7 @@ import { Verifier } from '../oci/verify.ts'
 /** Hashes a download as it comes, in order, and says at its end whether it is what the digest names. */
 export interface Hashing {
   /** @returns a promise where there is no room yet: until it settles, `bytes` must stay as they are */
-  update(bytes: Uint8Array): Promise<void> | undefined
+  update(bytes: Buffer): Promise<void> | undefined
   /** @throws {ContentMismatchError} with both digests */
   finish(): Promise<void>
   /** Nobody will ask. */
