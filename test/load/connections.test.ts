@@ -114,9 +114,14 @@ test('a process without descriptors survives, does not spin, and serves when it 
   assert.ok(spentMs < 100 + (performance.now() - startedAt) / 2, `${spentMs} ms of CPU`)
   assert.equal(child.exitCode, null)
   for (const { socket } of clients) socket.destroy()
-  const next = await connectTo(port)
-  next.socket.write(`${PING.slice(0, -2)}Connection: close\r\n\r\n`)
-  assert.match(await next.ended, /^HTTP\/1\.1 200 /)
+  // Whoever comes before it has noticed that they have left may be refused as they were.
+  let answer = ''
+  for (const endsAt = performance.now() + 20_000; answer === '' && performance.now() < endsAt; ) {
+    const next = await connectTo(port)
+    next.socket.write(`${PING.slice(0, -2)}Connection: close\r\n\r\n`)
+    answer = await next.ended
+  }
+  assert.match(answer, /^HTTP\/1\.1 200 /)
   child.kill()
   await once(child, 'close')
 })
