@@ -7,7 +7,16 @@ import { ContentMismatchError } from '../../src/oci/errors.ts'
 import { AbandonedError } from '../../src/pull/window.ts'
 import { UpstreamError } from '../../src/upstream/errors.ts'
 import { Barrier } from '../support/barrier.ts'
-import { corrupted, depart, departInto, MIB, readAll, refusal, sampleBlob } from './flights.ts'
+import {
+  corrupted,
+  depart,
+  departInto,
+  MIB,
+  readAll,
+  refusal,
+  sampleBlob,
+  wipingPool,
+} from './flights.ts'
 import { upstreamError } from './scripted-source.ts'
 
 const SIZES = [0, 1, 2, MIB - 1, MIB, MIB + 1, 2 * MIB, 5 * MIB + 77]
@@ -452,6 +461,24 @@ test('a reader far behind is served from the disk, and holds nobody back', async
   assert.ok(Buffer.concat(pieces).equals(bytes))
   await setImmediate()
   assert.equal(ingest.state, 'closed')
+})
+
+test('what others may keep of it is not overwritten; of a large blob they may keep nothing', async () => {
+  for (const [size, kept] of [
+    [8 * MIB, 8],
+    [8 * MIB + 1, 0],
+  ] as const) {
+    const { bytes, digest } = sampleBlob(size)
+    const pool = wipingPool()
+    const { flight, ingest } = depart(digest, { body: bytes, size }, { pool })
+    await flight.landed
+    assert.equal(ingest.state, 'closed')
+    const keepsakes = [...flight.keepsakes.values()]
+    assert.equal(keepsakes.length, kept)
+    const next = sampleBlob(size, 1)
+    await depart(next.digest, { body: next.bytes, size }, { pool }).flight.landed
+    assert.ok(kept === 0 || Buffer.concat(keepsakes).equals(bytes))
+  }
 })
 
 test('a reader that leaves does not end the flight', async () => {
