@@ -1,6 +1,6 @@
 /** What the thread of a {@link HashThread} runs. */
 import { createHash, type Hash } from 'node:crypto'
-import { parentPort, workerData } from 'node:worker_threads'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 
 import type { Algorithm } from '../oci/digest.ts'
 
@@ -17,55 +17,68 @@ export type FromHashThread =
   | { readonly kind: 'taken'; readonly bytes: number }
   | { readonly kind: 'finished'; readonly id: number; readonly encoded: string }
 
-const ring = workerData as Uint8Array
-const hashes = new Map<number, Hash>()
-let at = 0
+/** Takes what comes next in the ring, in the order in which it was put there. */
+class HashLoop {
+  readonly #port: MessagePort
+  readonly #ring: Uint8Array
+  readonly #hashes = new Map<number, Hash>()
+  #at = 0
 
-function receive(message: ToHashThread): void {
-  switch (message.kind) {
-    case 'begin':
-      hashes.set(message.id, createHash(message.algorithm))
-      break
-    case 'take':
-      say({ kind: 'taken', bytes: take(message.parts) })
-      break
-    case 'finish': {
-      const encoded = hashes.get(message.id)?.digest('hex') ?? ''
-      hashes.delete(message.id)
-      say({ kind: 'finished', id: message.id, encoded })
-      break
+  constructor(port: MessagePort, ring: Uint8Array) {
+    this.#port = port
+    this.#ring = ring
+  }
+
+  start(): void {
+    this.#port.on('message', (message: ToHashThread) => this.#receive(message))
+    this.#say({ kind: 'ready' })
+  }
+
+  #receive(message: ToHashThread): void {
+    switch (message.kind) {
+      case 'begin':
+        this.#hashes.set(message.id, createHash(message.algorithm))
+        break
+      case 'take':
+        this.#say({ kind: 'taken', bytes: this.#take(message.parts) })
+        break
+      case 'finish': {
+        const encoded = this.#hashes.get(message.id)?.digest('hex') ?? ''
+        this.#hashes.delete(message.id)
+        this.#say({ kind: 'finished', id: message.id, encoded })
+        break
+      }
+      case 'leave':
+        this.#hashes.delete(message.id)
+        break
+      default:
+        message satisfies never
     }
-    case 'leave':
-      hashes.delete(message.id)
-      break
-    default:
-      message satisfies never
+  }
+
+  #take(parts: readonly number[]): number {
+    let bytes = 0
+    for (let i = 0; i + 1 < parts.length; i += 2) {
+      const [id = 0, length = 0] = parts.slice(i, i + 2)
+      // Of who has left, it is passed over.
+      this.#hash(this.#hashes.get(id), length)
+      bytes += length
+    }
+    return bytes
+  }
+
+  #hash(hash: Hash | undefined, length: number): void {
+    for (let left = length; left > 0; ) {
+      const piece = this.#ring.subarray(this.#at, this.#at + left)
+      hash?.update(piece)
+      left -= piece.length
+      this.#at = (this.#at + piece.length) % this.#ring.length
+    }
+  }
+
+  #say(message: FromHashThread): void {
+    this.#port.postMessage(message)
   }
 }
 
-function take(parts: readonly number[]): number {
-  let bytes = 0
-  for (let i = 0; i + 1 < parts.length; i += 2) {
-    const [id = 0, length = 0] = parts.slice(i, i + 2)
-    hash(hashes.get(id), length)
-    bytes += length
-  }
-  return bytes
-}
-
-/** @param one undefined for who has left: what is theirs is passed over */
-function hash(one: Hash | undefined, length: number): void {
-  for (let left = length; left > 0; ) {
-    const piece = ring.subarray(at, at + left)
-    one?.update(piece)
-    left -= piece.length
-    at = (at + piece.length) % ring.length
-  }
-}
-
-function say(message: FromHashThread): void {
-  parentPort?.postMessage(message)
-}
-
-parentPort?.on('message', receive)
-say({ kind: 'ready' })
+if (parentPort !== null) new HashLoop(parentPort, workerData as Uint8Array).start()
