@@ -3,6 +3,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
+import { pinned } from './proc.ts'
+
 const run = promisify(execFile)
 
 /** What to ask of a server: so many requests on each connection, or as many as fit into a time. */
@@ -21,6 +23,8 @@ export interface Load {
   readonly range?: string
   readonly headers?: readonly string[]
   readonly timeoutSeconds?: number
+  /** The processors the client has, as `taskset` takes them; default: all. */
+  readonly cpus?: string
 }
 
 /** What the client saw. */
@@ -78,7 +82,9 @@ export class LoadClient {
   /** @throws {Error} when a request failed or was answered with anything but 200 or 206. */
   async run(load: Load): Promise<LoadReport> {
     const timeoutSeconds = load.timeoutSeconds ?? 120
-    const { stdout } = await run(this.#binary, await this.#arguments(load, timeoutSeconds), {
+    const list = await this.#arguments(load, timeoutSeconds)
+    const [file, args] = pinned(load.cpus, this.#binary, list)
+    const { stdout } = await run(file, args, {
       timeout: (timeoutSeconds + (load.seconds ?? 0) + 10) * 1000,
     })
     const report = JSON.parse(stdout) as LoadReport

@@ -27,6 +27,8 @@ export interface Command {
   /** Where it tells how late its event loop was, if it has one and tells. */
   readonly metricsUrl?: string
   readonly cwd?: string
+  /** The processors it has, as `taskset` takes them; default: all. */
+  readonly cpus?: string
 }
 
 /** A server under test, in a process of its own. */
@@ -50,7 +52,8 @@ export class Server implements AsyncDisposable {
   /** @throws {Error} with the end of its log when it does not serve in time. */
   static async start(command: Command): Promise<Server> {
     const log = openSync(command.logPath, 'a')
-    const child = spawn(command.file, command.args, {
+    const [file, args] = pinned(command.cpus, command.file, command.args)
+    const child = spawn(file, args, {
       stdio: ['ignore', log, log],
       ...(command.cwd !== undefined && { cwd: command.cwd }),
     })
@@ -203,6 +206,15 @@ function readProcFile(path: string): string | undefined {
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
+}
+
+/** What runs a program on these processors alone, or on all, and what is given to that. */
+export function pinned(
+  cpus: string | undefined,
+  file: string,
+  args: readonly string[],
+): readonly [file: string, args: readonly string[]] {
+  return cpus === undefined ? [file, args] : ['taskset', ['-c', cpus, file, ...args]]
 }
 
 /** A port that was free a moment ago, for servers that cannot say which one they were given. */

@@ -1,5 +1,5 @@
-import { type Figure, type Series, type Spread, spreadOf } from './sample.ts'
-import type { Comparison, Scenario } from './scenarios/scenario.ts'
+import { type Figure, type Sample, type Series, type Spread, spreadOf } from './sample.ts'
+import type { Comparison, Role, Scenario } from './scenarios/scenario.ts'
 
 /** A scenario and what was measured in it. */
 export interface Result {
@@ -7,11 +7,19 @@ export interface Result {
   readonly series: readonly Series[]
 }
 
+/** A scenario that could not be measured. */
+export interface Failure {
+  readonly scenario: Scenario
+  readonly reason: string
+}
+
 /** Larder in one figure, against another server or alone. */
 export interface Verdict {
   readonly scenario: string
   readonly figure: Figure
-  readonly versus: string | undefined
+  /** Whose figure it is. */
+  readonly own: Role
+  readonly versus: Role | undefined
   readonly value: number
   readonly target: string
   /** `undefined` where there is no target. */
@@ -20,21 +28,8 @@ export interface Verdict {
 
 type Column = readonly [title: string, figure: Figure]
 
-const RATE_OF: Readonly<Record<Scenario['moves'], readonly Column[]>> = {
-  blobs: [
-    ['time s', 'seconds'],
-    ['GB/s', 'gbPerSecond'],
-    ['CPU s', 'cpuSeconds'],
-    ['CPU s/GB', 'cpuPerGb'],
-  ],
-  requests: [
-    ['requests/s', 'requestsPerSecond'],
-    ['requests/CPU s', 'requestsPerCpuSecond'],
-    ['CPU µs/request', 'usPerRequest'],
-  ],
-}
-
-const COMMON: readonly Column[] = [
+/** Of every load. */
+const LOAD: readonly Column[] = [
   ['first byte p50 ms', 'firstByteP50Ms'],
   ['p99 ms', 'firstByteP99Ms'],
   ['upstream blob GETs', 'blobGets'],
@@ -44,12 +39,34 @@ const COMMON: readonly Column[] = [
   ['client CPU s', 'clientCpuSeconds'],
 ]
 
+const COLUMNS: Readonly<Record<Scenario['measures'], readonly Column[]>> = {
+  blobs: [
+    ['time s', 'seconds'],
+    ['GB/s', 'gbPerSecond'],
+    ['CPU s', 'cpuSeconds'],
+    ['CPU s/GB', 'cpuPerGb'],
+    ...LOAD,
+  ],
+  requests: [
+    ['requests/s', 'requestsPerSecond'],
+    ['requests/CPU s', 'requestsPerCpuSecond'],
+    ['CPU µs/request', 'usPerRequest'],
+    ...LOAD,
+  ],
+  starts: [
+    ['ready s', 'readySeconds'],
+    ['idle RSS MiB', 'idleRssMiB'],
+    ['loop p99 ms', 'loopP99Ms'],
+    ['CPU s', 'cpuSeconds'],
+  ],
+}
+
 /** Markdown: a row for each scenario and server, each figure as median (least–most). */
 export function formatFigures(results: readonly Result[]): string {
-  const tables = (['blobs', 'requests'] as const).map((moves) => {
-    const columns = [...RATE_OF[moves], ...COMMON]
+  const tables = (['blobs', 'requests', 'starts'] as const).map((measures) => {
+    const columns = COLUMNS[measures]
     const rows = results
-      .filter(({ scenario }) => scenario.moves === moves)
+      .filter(({ scenario }) => scenario.measures === measures)
       .flatMap((result) => rowsOf(result, columns))
     return formatTable(['scenario', 'server', ...columns.map(([title]) => title)], rows)
   })
@@ -72,10 +89,10 @@ function formatSpread({ median, least, most }: Spread): string {
 
 /** Markdown: Larder's medians over those of the others, with the targets. Empty without Larder. */
 export function formatVerdicts(verdicts: readonly Verdict[]): string {
-  const rows = verdicts.map(({ scenario, figure, versus, value, target, met }) => [
+  const rows = verdicts.map(({ scenario, figure, own, versus, value, target, met }) => [
     scenario,
     titleOf(figure),
-    versus === undefined ? 'larder' : `larder ÷ ${versus}`,
+    versus === undefined ? own : `${own} ÷ ${versus}`,
     formatNumber(value),
     target,
     met === undefined ? '' : met ? 'met' : 'missed',
@@ -84,36 +101,74 @@ export function formatVerdicts(verdicts: readonly Verdict[]): string {
 }
 
 function titleOf(figure: Figure): string {
-  const columns = [...RATE_OF.blobs, ...RATE_OF.requests, ...COMMON]
+  const columns = Object.values(COLUMNS).flat()
   return columns.find(([, name]) => name === figure)?.[0] ?? figure
 }
 
-export function judge(results: readonly Result[]): readonly Verdict[] {
+/** @param own whose figures are judged */
+export function judge(results: readonly Result[], own: Role = 'larder'): readonly Verdict[] {
   return results.flatMap(({ scenario, series }) =>
     scenario.comparisons.flatMap((comparison) => {
-      const value = compare(series, comparison)
-      return value === undefined ? [] : toVerdict(scenario.title, comparison, value)
+      const value = compare(series, own, comparison)
+      return value === undefined
+        ? []
+        : toVerdict({ scenario: scenario.title, own, value }, comparison)
     }),
   )
 }
 
-function compare(series: readonly Series[], { figure, versus }: Comparison): number | undefined {
-  const medianOf = (role: string) => {
+function compare(
+  series: readonly Series[],
+  own: Role,
+  { figure, versus }: Comparison,
+): number | undefined {
+  const medianOf = (role: Role) => {
     const found = series.find((one) => one.role === role)
     return found && spreadOf(found.samples, figure).median
   }
-  const own = medianOf('larder')
-  if (versus === undefined) return own
+  const mine = medianOf(own)
+  if (versus === undefined) return mine
   const other = medianOf(versus)
-  return own !== undefined && other !== undefined ? own / other : undefined
+  return mine !== undefined && other !== undefined ? mine / other : undefined
 }
 
-function toVerdict(scenario: string, comparison: Comparison, value: number): Verdict {
-  const { figure, versus, atMost, atLeast } = comparison
-  const base = { scenario, figure, versus, value }
+function toVerdict(
+  found: Pick<Verdict, 'scenario' | 'own' | 'value'>,
+  { figure, versus, atMost, atLeast }: Comparison,
+): Verdict {
+  const { value } = found
+  const base = { ...found, figure, versus }
   if (atMost !== undefined) return { ...base, target: `≤ ${atMost}`, met: value <= atMost }
   if (atLeast !== undefined) return { ...base, target: `≥ ${atLeast}`, met: value >= atLeast }
   return { ...base, target: '', met: undefined }
+}
+
+/** What the load clients took themselves, one line, or none where nothing was moved. */
+export function describeClient(results: readonly Result[]): readonly string[] {
+  const samplesOf = (measures: Scenario['measures'], isSecure: boolean) =>
+    results
+      .filter(({ scenario }) => scenario.measures === measures)
+      .filter(({ scenario }) => ('isSecure' in scenario && scenario.isSecure === true) === isSecure)
+      .flatMap(({ series }) => series.flatMap(({ samples }) => samples))
+  const costs = [
+    costOf(samplesOf('blobs', false), 'gigabytes', [1, 's/GB']),
+    costOf(samplesOf('blobs', true), 'gigabytes', [1, 's/GB over TLS']),
+    costOf(samplesOf('requests', false), 'requests', [1e6, 'µs/request']),
+  ].filter((cost) => cost !== undefined)
+  return costs.length === 0 ? [] : [`the load client itself takes, CPU: ${costs.join(', ')}`]
+}
+
+function costOf(
+  samples: readonly Sample[],
+  moved: 'gigabytes' | 'requests',
+  [scale, unit]: readonly [number, string],
+): string | undefined {
+  const sumOf = (figure: Figure) =>
+    samples.reduce((total, sample) => total + (sample[figure] ?? 0), 0)
+  const all = sumOf(moved)
+  return all === 0
+    ? undefined
+    : `${formatNumber((sumOf('clientCpuSeconds') * scale) / all)} ${unit}`
 }
 
 function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -1,18 +1,17 @@
-import type { Load, LoadReport } from './load.ts'
+import type { LoadReport } from './load.ts'
 import type { Server } from './proc.ts'
-import type { Bench, Role, Scenario } from './scenarios/scenario.ts'
+import type { Bench, Role } from './scenarios/scenario.ts'
 import { countBlobGets, countRequests } from './servers.ts'
 
-/** One measurement of one server. GB are 10^9 bytes. */
-export interface Sample {
+/** Of a load on a server that runs. GB are 10^9 bytes. */
+interface LoadFigures {
   readonly seconds: number
-  /** Of the server's processes, until it rested. */
-  readonly cpuSeconds: number
   readonly requests: number
   readonly requestsPerSecond: number
   readonly requestsPerCpuSecond: number
   /** Processor time, microseconds. */
   readonly usPerRequest: number
+  readonly gigabytes: number
   readonly gbPerSecond: number
   readonly cpuPerGb: number
   readonly firstByteP50Ms: number
@@ -21,13 +20,28 @@ export interface Sample {
   readonly blobGets: number
   /** All that the upstream was asked. */
   readonly upstreamRequests: number
-  /** What the event loop was late by; NaN where the server has none. */
-  readonly loopP99Ms: number
   /** Afterwards. */
   readonly rssMiB: number
   /** The load client's own. */
   readonly clientCpuSeconds: number
 }
+
+/** Of a start, and of the process that does nothing after it. */
+interface StartFigures {
+  /** Until it listens. */
+  readonly readySeconds: number
+  readonly idleRssMiB: number
+}
+
+interface CommonFigures {
+  /** Of the server's processes, until it rested. */
+  readonly cpuSeconds: number
+  /** What the event loop was late by; NaN where the server has none. */
+  readonly loopP99Ms: number
+}
+
+/** One measurement of one server: a load, or a start. */
+export type Sample = CommonFigures & Partial<LoadFigures & StartFigures>
 
 export type Figure = keyof Sample
 
@@ -43,40 +57,13 @@ export interface Series {
   readonly samples: readonly Sample[]
 }
 
-/** Measures the servers in turn, round after round, so that what drifts drifts for all of them. */
-export async function runScenario(
-  bench: Bench,
-  scenario: Scenario,
-  rounds: number,
-  progress: (text: string) => void,
-): Promise<readonly Series[]> {
-  const servers = scenario.isSecure ? bench.secure : bench.servers
-  const turns = scenario.roles.flatMap((role) => {
-    const server = servers.get(role)
-    return server === undefined ? [] : [{ role, server, samples: [] as Sample[] }]
-  })
-  let images = await scenario.push(bench)
-  for (let round = 0; round < rounds; round++) {
-    if (round > 0 && scenario.cold) images = await scenario.push(bench)
-    for (const { role, server, samples } of turns) {
-      if (round === 0 || scenario.cold) await scenario.prime(bench, role, server, images)
-      const load = { ...scenario.load(bench, role, images), port: server.port }
-      const run = scenario.run ?? ((one: Load) => bench.client.run(one))
-      await using _crowd = await scenario.crowd?.(server, images)
-      samples.push(await measure(bench, server, () => run(load), scenario.crowd === undefined))
-      progress(`${scenario.name} ${round + 1}/${rounds} ${role}`)
-    }
-  }
-  return turns.map(({ role, samples }) => ({ role, samples }))
-}
-
-async function measure(
-  { upstream }: Bench,
+/** @param isAlone whether nobody else is there, who would be gone by the time the server rests */
+export async function measureLoad(
+  { upstream }: Pick<Bench, 'upstream'>,
   server: Server,
   run: () => Promise<LoadReport>,
   isAlone: boolean,
 ): Promise<Sample> {
-  // A crowd has begun already, and would be over by then.
   if (isAlone) await server.settle()
   await server.loopP99Ms()
   const cpuBefore = server.cpuSeconds()
@@ -94,6 +81,7 @@ async function measure(
     requestsPerSecond: report.requestsPerSecond,
     requestsPerCpuSecond: report.requests / cpuSeconds,
     usPerRequest: (cpuSeconds / report.requests) * 1e6,
+    gigabytes,
     gbPerSecond: gigabytes / report.seconds,
     cpuPerGb: cpuSeconds / gigabytes,
     firstByteP50Ms: report.firstByteUs.p50 / 1000,
@@ -106,9 +94,13 @@ async function measure(
   }
 }
 
-/** @throws {RangeError} without samples. */
+/**
+ * NaN where the figure is not one of these measurements'.
+ *
+ * @throws {RangeError} without samples
+ */
 export function spreadOf(samples: readonly Sample[], figure: Figure): Spread {
-  const values = samples.map((sample) => sample[figure]).sort((a, b) => a - b)
+  const values = samples.map((sample) => sample[figure] ?? Number.NaN).sort((a, b) => a - b)
   const [least, most] = [values[0], values.at(-1)]
   const middle = values.length >> 1
   const [low, high] = [values[values.length % 2 === 1 ? middle : middle - 1], values[middle]]

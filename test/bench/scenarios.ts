@@ -4,6 +4,7 @@ import { createManifestScenarios } from './scenarios/manifests.ts'
 import { createRolloutScenarios } from './scenarios/rollout.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { createSecureScenario } from './scenarios/secure.ts'
+import { createStartScenario } from './scenarios/start.ts'
 import { createWarmScenarios } from './scenarios/warm.ts'
 
 /** What a short run measures: one of each kind. */
@@ -18,5 +19,6 @@ export function createScenarios(): readonly Scenario[] {
     ...createManifestScenarios(),
     ...createRolloutScenarios(),
     createSecureScenario(),
+    createStartScenario(),
   ]
 }

@@ -1,81 +1,64 @@
 /**
- * A load client over TLS, a process of its own: `node secure-client.ts LOAD` with a load as JSON. To
- * take TLS apart costs it more than a server pays to put it together, so it is never the measure of
- * anything but time; what it took is in its report, as that of `load.c` is.
+ * A load client over TLS, a process of its own with as many threads as it is told: `node
+ * secure-client.ts LOAD THREADS` with a load as JSON. To take TLS apart costs about what a server pays
+ * to put it together; what it took is in its report, as that of `load.c` is.
  */
 import { execFile } from 'node:child_process'
-import { Agent, get } from 'node:https'
+import { once } from 'node:events'
 import { promisify } from 'node:util'
+import { Worker } from 'node:worker_threads'
 
 import type { Load, LoadReport, Percentiles } from './load.ts'
+import { pinned } from './proc.ts'
+import type { Part, Seen } from './secure-thread.ts'
 
 const run = promisify(execFile)
+const THREAD = new URL('./secure-thread.ts', import.meta.url)
 
 /** @throws {Error} when a request failed or was answered with anything but 200 */
-export async function runSecure(load: Load): Promise<LoadReport> {
-  const args = [import.meta.filename, JSON.stringify(load)]
-  const { stdout } = await run(process.execPath, args, { timeout: 120_000 })
+export async function runSecure(load: Load, threads = 1): Promise<LoadReport> {
+  const command = [import.meta.filename, JSON.stringify(load), String(threads)]
+  const [file, args] = pinned(load.cpus, process.execPath, command)
+  const { stdout } = await run(file, args, { timeout: 120_000 })
   return JSON.parse(stdout) as LoadReport
 }
 
-async function main(load: Load): Promise<void> {
-  const firstBytes: number[] = []
-  const totals: number[] = []
-  let bytes = 0
-  const agent = new Agent({
-    keepAlive: true,
-    maxSockets: load.connections,
-    rejectUnauthorized: false,
+async function main(load: Load, threads: number): Promise<void> {
+  const numbers = Array.from({ length: load.connections }, (_, number) => number)
+  const workers = Array.from({ length: Math.min(threads, load.connections) }, (_, thread) => {
+    const part: Part = { load, numbers: numbers.filter((number) => number % threads === thread) }
+    return new Worker(THREAD, { workerData: part })
   })
-  const headers = Object.fromEntries((load.headers ?? []).map((line) => line.split(': ', 2)))
-  const ask = (path: string) =>
-    new Promise<void>((resolve, reject) => {
-      const startedAt = performance.now()
-      const { port } = load
-      get({ agent, host: '127.0.0.1', port, path, headers }, (response) => {
-        if (response.statusCode !== 200) reject(new Error(`answered ${response.statusCode}`))
-        response.once('data', () => firstBytes.push(performance.now() - startedAt))
-        response.on('data', (piece: Buffer) => {
-          bytes += piece.length
-        })
-        response.once('error', reject)
-        response.once('end', () => {
-          totals.push(performance.now() - startedAt)
-          resolve()
-        })
-      }).once('error', reject)
-    })
-  const each = load.requests ?? 1
-  const startedAt = performance.now()
-  const { paths, connections } = load
-  await Promise.all(
-    Array.from({ length: connections }, async (_, own) => {
-      for (let i = 0; i < each; i++) await ask(paths[(own + i) % paths.length] ?? '/')
-    }),
-  )
+  // Every connection is there before the clock starts: what is measured is the answer.
+  await Promise.all(workers.map((worker) => once(worker, 'message')))
+  const [cpuBefore, startedAt] = [process.cpuUsage(), performance.now()]
+  const answers = workers.map((worker) => once(worker, 'message'))
+  for (const worker of workers) worker.postMessage('go')
+  const seen = (await Promise.all(answers)).map(([one]) => one as Seen)
   const seconds = (performance.now() - startedAt) / 1000
-  agent.destroy()
-  const { user, system } = process.cpuUsage()
-  const requests = totals.length
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const totals = seen.flatMap(({ totalsMs }) => totalsMs)
   const report: LoadReport = {
-    requests,
-    bytes,
+    requests: totals.length,
+    bytes: seen.reduce((sum, { bytes }) => sum + bytes, 0),
     seconds,
     errors: 0,
     reason: '',
-    status: { 200: requests },
-    firstByteUs: percentiles(firstBytes),
+    status: { 200: totals.length },
+    firstByteUs: percentiles(seen.flatMap(({ firstBytesMs }) => firstBytesMs)),
     totalUs: percentiles(totals),
-    requestsPerSecond: requests / seconds,
+    requestsPerSecond: totals.length / seconds,
     cpuSeconds: (user + system) / 1e6,
   }
   process.stdout.write(JSON.stringify(report))
 }
 
-function percentiles(milliseconds: number[]): Percentiles {
-  const sorted = milliseconds.sort((a, b) => a - b)
+function percentiles(milliseconds: readonly number[]): Percentiles {
+  const sorted = milliseconds.toSorted((a, b) => a - b)
   const at = (share: number) => (sorted[Math.floor(share * (sorted.length - 1))] ?? 0) * 1000
   return { p50: at(0.5), p99: at(0.99) }
 }
 
-if (import.meta.main) await main(JSON.parse(process.argv[2] ?? '{}') as Load)
+if (import.meta.main) {
+  await main(JSON.parse(process.argv[2] ?? '{}') as Load, Number(process.argv[3] ?? 1))
+}

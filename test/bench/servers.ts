@@ -51,8 +51,18 @@ async function startRegistry(name: string, place: Place, extra: object): Promise
   return Server.start({ name, file: REGISTRY, args, port, logPath, readyPath: '/v2/', isSecure })
 }
 
-/** @param workers processes that send to clients */
-export async function startLarder(place: Place, upstream: Server, workers = 1): Promise<Server> {
+export interface LarderSetup {
+  /** Processes that send to clients. */
+  readonly workers?: number
+  /** The processors it has; default: all. */
+  readonly cpus?: string
+}
+
+export async function startLarder(
+  place: Place,
+  upstream: Server,
+  { workers = 1, cpus }: LarderSetup = {},
+): Promise<Server> {
   const [port, adminPort] = [await freePort(), await freePort()]
   const folder = await makeFolder(place, 'larder')
   const file = join(folder, 'larder.yaml')
@@ -79,6 +89,7 @@ export async function startLarder(place: Place, upstream: Server, workers = 1): 
     readyPath: '/v2/',
     isSecure: place.tls !== undefined,
     metricsUrl: `http://127.0.0.1:${adminPort}/metrics`,
+    ...(cpus !== undefined && { cpus }),
   })
 }
 

@@ -14,6 +14,8 @@ export const UPSTREAM = 'registry.test'
 const DAY_MS = 24 * 3_600_000
 /** Images written in one transaction. */
 const BATCH = 500
+/** Blobs between one word on how far it is and the next. */
+const STEP = 20_000
 
 export interface Filled {
   readonly images: number
@@ -25,17 +27,22 @@ export interface Filled {
   readonly databaseBytes: number
 }
 
+export interface FillOptions {
+  /** Whether the files are there too, or only the rows. */
+  readonly withFiles?: boolean
+  /** Told how many blobs there are, now and then. */
+  readonly progress?: (blobs: number) => void
+}
+
 /**
  * Makes the data directory of a Larder that has pulled so many blobs, one manifest for each five:
  * the rows by the store's own statements, without waiting for the disk. The image of number 0 was
  * not used for the longest time.
- *
- * @param withFiles whether the files are there too, or only the rows
  */
 export async function fillDataDirectory(
   path: string,
   blobs: number,
-  { withFiles = true }: { readonly withFiles?: boolean } = {},
+  { withFiles = true, progress }: FillOptions = {},
 ): Promise<Filled> {
   const images = Math.floor(blobs / OWN_BLOBS)
   const file = join(path, 'larder.db')
@@ -62,6 +69,8 @@ export async function fillDataDirectory(
     bytes += await putImage(catalog, image, usedAt, now)
     for (const piece of [image.manifest, ...image.own]) keep(piece)
     if (number % BATCH === BATCH - 1) database.exec('commit; begin')
+    const made = (number + 1) * OWN_BLOBS
+    if (made % STEP === 0) progress?.(made)
   }
   // Or the scrub would have something to do.
   database.prepare('update blobs set verified_at = ?').run(now)

@@ -1,12 +1,12 @@
 import { blobPath, type Image, layerPath } from '../content.ts'
 import { pullManifests } from './prime.ts'
-import { type Comparison, LOOP, type Scenario } from './scenario.ts'
+import { type Comparison, LOOP, type LoadScenario } from './scenario.ts'
 
 const SMALL_BYTES = 20_000
 const SMALL_LAYERS = 200
 
 /** What nobody has pulled before. */
-export function createColdScenarios(): readonly Scenario[] {
+export function createColdScenarios(): readonly LoadScenario[] {
   return [
     cold('cold-1', 1, [
       { figure: 'seconds', versus: 'distribution', atMost: 1 },
@@ -15,6 +15,7 @@ export function createColdScenarios(): readonly Scenario[] {
     ]),
     cold('cold-50', 50, [
       { figure: 'seconds', versus: 'distribution', atMost: 0.5 },
+      { figure: 'cpuSeconds', versus: 'distribution' },
       { figure: 'blobGets', atMost: 1 },
       { figure: 'firstByteP50Ms', versus: 'nginx', atMost: 0.2 },
     ]),
@@ -23,11 +24,11 @@ export function createColdScenarios(): readonly Scenario[] {
   ]
 }
 
-function cold(name: string, clients: number, comparisons: readonly Comparison[]): Scenario {
+function cold(name: string, clients: number, comparisons: readonly Comparison[]): LoadScenario {
   return {
     name,
     title: clients === 1 ? 'cold blob, one client' : `cold blob, ${clients} clients at once`,
-    moves: 'blobs',
+    measures: 'blobs',
     roles: ['larder', 'distribution', 'nginx'],
     cold: true,
     comparisons: [...comparisons, LOOP],
@@ -42,17 +43,17 @@ function cold(name: string, clients: number, comparisons: readonly Comparison[])
 }
 
 /** An image of many small layers: what counts is what is done for each of them. */
-function coldSmall(name: string, clients: number): Scenario {
+function coldSmall(name: string, clients: number): LoadScenario {
   const who = clients === 1 ? 'one client' : `${clients} clients at once`
   return {
     name,
     title: `cold, ${SMALL_LAYERS} layers of 20 kB, ${who}`,
-    moves: 'blobs',
+    measures: 'requests',
     roles: ['larder', 'distribution', 'nginx'],
     cold: true,
     comparisons: [
       { figure: 'seconds', versus: 'distribution' },
-      { figure: 'cpuSeconds', versus: 'distribution' },
+      { figure: 'usPerRequest', versus: 'distribution' },
       { figure: 'blobGets', atMost: SMALL_LAYERS },
       LOOP,
     ],

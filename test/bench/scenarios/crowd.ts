@@ -4,21 +4,22 @@ import { connect, type Socket } from 'node:net'
 import { type Image, layerPath } from '../content.ts'
 import type { Server } from '../proc.ts'
 import { pullManifests } from './prime.ts'
-import { LOOP, type Scenario } from './scenario.ts'
+import { LOOP, type LoadScenario } from './scenario.ts'
 
 const READERS = 500
 
 /** One client among many that take nothing. */
-export function createCrowdScenario(): Scenario {
+export function createCrowdScenario(): LoadScenario {
   return {
     name: 'stalled-500',
     title: `cold blob, one client among ${READERS} stalled readers of it`,
-    moves: 'blobs',
+    measures: 'blobs',
     roles: ['larder', 'distribution'],
     cold: true,
     comparisons: [
       { figure: 'rssMiB', atMost: 300 },
       { figure: 'seconds', versus: 'distribution' },
+      { figure: 'cpuSeconds', versus: 'distribution' },
       { figure: 'blobGets', atMost: 1 },
       LOOP,
     ],

@@ -1,13 +1,13 @@
 import { type Image, layerPath, manifestPath, type Pusher } from '../content.ts'
 import { MANIFEST_TYPES, pullManifests, warmLayers } from './prime.ts'
-import { type Comparison, LOOP, type Scenario } from './scenario.ts'
+import { type Bench, type Comparison, LOOP, type LoadScenario } from './scenario.ts'
 
 const MANIFESTS = 20
 /** Answers for the same processor time, of distribution's. */
 const AT_LEAST = { atLeast: 20 }
 
 /** Small answers: what counts is what is done for each. */
-export function createManifestScenarios(): readonly Scenario[] {
+export function createManifestScenarios(): readonly LoadScenario[] {
   const byTag = (image: Image) => manifestPath(image, image.tag)
   const byDigest = (image: Image) => manifestPath(image, image.manifest)
   return [
@@ -16,6 +16,7 @@ export function createManifestScenarios(): readonly Scenario[] {
     small('head-manifest', 'HEAD of a manifest by tag', 'HEAD', byTag),
     small('head-blob', 'HEAD of a blob', 'HEAD', layerPath),
     small('small-blob', 'warm blob of 100 bytes', 'GET', layerPath),
+    { ...small('blob-20kb', 'warm blob of 20 kB', 'GET', layerPath), push: pushSmallBlobs },
   ]
 }
 
@@ -25,11 +26,11 @@ function small(
   method: 'GET' | 'HEAD',
   path: (image: Image) => string,
   target: Pick<Comparison, 'atLeast'> = {},
-): Scenario {
+): LoadScenario {
   return {
     name,
     title: `${title}, 8 clients`,
-    moves: 'requests',
+    measures: 'requests',
     roles: ['larder', 'distribution'],
     cold: false,
     comparisons: [
@@ -49,8 +50,14 @@ function small(
   }
 }
 
-const pullManifestsOf: Scenario['prime'] = ({ client }, _role, server, images) =>
+const pullManifestsOf: LoadScenario['prime'] = ({ client }, _role, server, images) =>
   pullManifests(client, server, images)
+
+async function pushSmallBlobs({ pusher }: Pick<Bench, 'pusher'>): Promise<readonly Image[]> {
+  const images: Image[] = []
+  while (images.length < MANIFESTS) images.push(await pusher.pushImage([20_000]))
+  return images
+}
 
 /** Ten layers each, as many real images have: their manifests are about 2 kB. */
 async function pushSmallImages(pusher: Pusher): Promise<readonly Image[]> {

@@ -1,6 +1,6 @@
 import { blobPath, type Image, manifestPath } from '../content.ts'
 import { MANIFEST_TYPES, pullUntilWarm } from './prime.ts'
-import { LOOP, type Scenario } from './scenario.ts'
+import { LOOP, type LoadScenario } from './scenario.ts'
 
 const NODES = 30
 const IMAGES = 12
@@ -9,15 +9,15 @@ const SHARED = [16 * MIB, 8 * MIB, 4 * MIB]
 const OWN: readonly [number, ...number[]] = [6 * MIB, 1 * MIB, 20_000]
 
 /** Nodes that pull the same images at the same time, each a layer only once. */
-export function createRolloutScenarios(): readonly Scenario[] {
+export function createRolloutScenarios(): readonly LoadScenario[] {
   return [rollout('rollout-cold', true), rollout('rollout-warm', false)]
 }
 
-function rollout(name: string, cold: boolean): Scenario {
+function rollout(name: string, cold: boolean): LoadScenario {
   return {
     name,
     title: `rollout, ${NODES} nodes × ${IMAGES} images, ${cold ? 'cold' : 'warm'}`,
-    moves: 'blobs',
+    measures: 'blobs',
     roles: ['larder', 'distribution'],
     cold,
     comparisons: [

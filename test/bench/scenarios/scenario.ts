@@ -1,9 +1,13 @@
 import type { Image, Pusher } from '../content.ts'
 import type { Load, LoadClient, LoadReport } from '../load.ts'
 import type { Server } from '../proc.ts'
-import type { Figure } from '../sample.ts'
+import type { Figure, Sample } from '../sample.ts'
 
-export type Role = 'larder' | 'distribution' | 'nginx'
+/** What a server is in a run: one of the caches, or one of the ways in which Larder runs. */
+export type Role = 'larder' | 'distribution' | 'nginx' | Setup
+
+/** How many processes, on how many cores; `npm run bench:workers` compares them. */
+export type Setup = 'one process, one core' | 'one process, all cores' | 'workers, all cores'
 
 /** What a scenario works with. */
 export interface Bench {
@@ -13,6 +17,8 @@ export interface Bench {
   readonly servers: ReadonlyMap<Role, Server>
   /** The same over TLS. */
   readonly secure: ReadonlyMap<Role, Server>
+  /** Removed when all is over. */
+  readonly folder: string
   readonly blobBytes: number
   /** How long a scenario that is measured by time runs. */
   readonly seconds: number
@@ -28,16 +34,25 @@ export interface Comparison {
   readonly atLeast?: number
 }
 
-export interface Scenario {
+/** Told of each step, as it is done. */
+export type Progress = (text: string) => void
+
+export type Scenario = LoadScenario | StartScenario
+
+interface Common {
   readonly name: string
   readonly title: string
-  readonly moves: 'blobs' | 'requests'
+  readonly comparisons: readonly Comparison[]
+}
+
+/** Something that is asked of servers that run. */
+export interface LoadScenario extends Common {
+  readonly measures: 'blobs' | 'requests'
   readonly roles: readonly Role[]
   /** Whether each round needs content that no server has seen. */
   readonly cold: boolean
   /** Served over TLS. */
   readonly isSecure?: boolean
-  readonly comparisons: readonly Comparison[]
   push(bench: Bench): Promise<readonly Image[]>
   /** What is asked of a server before it is measured. */
   prime(bench: Bench, role: Role, server: Server, images: readonly Image[]): Promise<void>
@@ -46,6 +61,14 @@ export interface Scenario {
   run?(load: Load): Promise<LoadReport>
   /** Who else is there while it is measured, until disposed of. */
   crowd?(server: Server, images: readonly Image[]): Promise<AsyncDisposable>
+}
+
+/** A start, of a process of its own. */
+export interface StartScenario extends Common {
+  readonly measures: 'starts'
+  readonly roles: readonly [Role]
+  /** Once for all rounds; @returns what a round does */
+  prepare(bench: Bench, progress: Progress): Promise<() => Promise<Sample>>
 }
 
 /** Everywhere, whatever else is measured. */

@@ -2,23 +2,24 @@ import { type Image, layerPath, manifestPath } from '../content.ts'
 import type { Server } from '../proc.ts'
 import { runSecure } from '../secure-client.ts'
 import { filePath, MANIFEST_TYPES, writeFiles } from './prime.ts'
-import { type Bench, LOOP, type Role, type Scenario } from './scenario.ts'
+import { type Bench, LOOP, type LoadScenario, type Role } from './scenario.ts'
 
 /** distribution stores after it has answered. */
 const ROUNDS = 3
 
 /** Encrypting is the same work for everybody: no server can send from the disk without looking. */
-export function createSecureScenario(): Scenario {
+export function createSecureScenario(): LoadScenario {
   return {
     name: 'tls',
     title: 'warm blob over TLS, 4 clients',
-    moves: 'blobs',
+    measures: 'blobs',
     roles: ['larder', 'distribution', 'nginx'],
     cold: false,
     isSecure: true,
     comparisons: [
       { figure: 'cpuPerGb', versus: 'distribution' },
       { figure: 'cpuPerGb', versus: 'nginx' },
+      { figure: 'gbPerSecond', versus: 'distribution' },
       LOOP,
     ],
     push: async ({ pusher, blobBytes }) => [await pusher.pushImage([blobBytes])],

@@ -1,6 +1,6 @@
 import { type Image, layerPath } from '../content.ts'
 import { filePath, warmLayers } from './prime.ts'
-import { type Bench, type Comparison, LOOP, type Role, type Scenario } from './scenario.ts'
+import { type Bench, type Comparison, LOOP, type LoadScenario, type Role } from './scenario.ts'
 
 /** More than Larder's chunk cache holds, in blobs that it would hold one by one. */
 const LARGE_BLOBS = 3
@@ -21,7 +21,7 @@ const LARGE: readonly Comparison[] = [
 ]
 
 /** What is stored, in memory or not. */
-export function createWarmScenarios(): readonly Scenario[] {
+export function createWarmScenarios(): readonly LoadScenario[] {
   return [
     ...[1, 8, 64].map((clients) => warm(`warm-blob-${clients}`, clients, 1, HOT)),
     ...[1, 8, 64].map((clients) => warm(`warm-large-${clients}`, clients, LARGE_BLOBS, LARGE)),
@@ -35,12 +35,12 @@ function warm(
   clients: number,
   blobs: number,
   comparisons: readonly Comparison[],
-): Scenario {
+): LoadScenario {
   const what = blobs === 1 ? 'warm blob' : 'warm, larger than the cache'
   return {
     name,
     title: `${what}, ${clients === 1 ? 'one client' : `${clients} clients`}`,
-    moves: 'blobs',
+    measures: 'blobs',
     roles: ['larder', 'distribution', 'nginx'],
     cold: false,
     comparisons,
@@ -59,14 +59,15 @@ function warm(
 }
 
 /** So many pulls at once, of what fits into memory whole: what grows with them, and how. */
-function pulls(clients: number): Scenario {
+function pulls(clients: number): LoadScenario {
   return {
     ...warm(`pulls-${clients}`, clients, 1, [
       { figure: 'cpuPerGb', versus: 'distribution' },
+      { figure: 'gbPerSecond', versus: 'distribution' },
       { figure: 'rssMiB' },
       LOOP,
     ]),
-    title: `${clients} pulls of 8 MiB at once`,
+    title: clients === 1 ? 'one pull of 8 MiB' : `${clients} pulls of 8 MiB at once`,
     roles: ['larder', 'distribution'],
     push: async ({ pusher }) => [await pusher.pushImage([8 * 2 ** 20])],
     load: ({ warmBytes }, role, images) => ({
@@ -77,11 +78,12 @@ function pulls(clients: number): Scenario {
   }
 }
 
-function ranges(): Scenario {
+function ranges(): LoadScenario {
   return {
     ...warm('warm-ranges', 8, 1, [
       { figure: 'cpuPerGb', versus: 'distribution' },
       { figure: 'cpuPerGb', versus: 'nginx' },
+      { figure: 'gbPerSecond', versus: 'distribution' },
       { figure: 'firstByteP50Ms', versus: 'distribution' },
       LOOP,
     ]),
