@@ -16,11 +16,15 @@ export async function writeSection(section: Section, body: string): Promise<void
 
 /** The page with this under the heading, in place of what was there; a new section follows the first. */
 export function withSection(page: string, { heading, command }: Section, body: string): string {
-  const text = `${heading}\n\nWritten by \`${command}\`.\n\n${body.trim()}\n`
+  const text = `${heading}\n\nWritten by \`${command}\`.\n\n${body.trim()}`
   // Each begins with its heading.
   const parts = page.split(/^(?=#{1,2} )/m)
   const index = parts.findIndex((part) => part.startsWith(`${heading}\n`))
   const at = index === -1 ? 1 : index
-  const after = parts.slice(index === -1 ? at : at + 1)
-  return [...parts.slice(0, at), text, ...after].map((part) => `${part.trim()}\n`).join('\n')
+  const before = parts.slice(0, at).join('').trimEnd()
+  const after = parts
+    .slice(index === -1 ? at : at + 1)
+    .join('')
+    .trimEnd()
+  return `${[before, text, after].filter((part) => part !== '').join('\n\n')}\n`
 }
