@@ -10,7 +10,7 @@ import type { Choice } from './options.ts'
 import { type Section, writeSection } from './page.ts'
 import type { Server } from './proc.ts'
 import { describeClient, formatFigures, formatVerdicts, judge } from './report.ts'
-import { type Outcome, runScenarios } from './run.ts'
+import { type Outcome, runScenarios, SLOW_SECONDS } from './run.ts'
 import type { Bench, Role } from './scenarios/scenario.ts'
 import { type Place, startUpstream } from './servers.ts'
 
@@ -93,7 +93,7 @@ async function publish(
   const lines = [
     ...machine,
     `${choice.rounds} rounds in turn, median (least–most); blob ${choice.blobMib} MiB; ` +
-      `access logs ${choice.accessLog ? 'on' : 'off'}; loopback`,
+      `access logs ${choice.accessLog ? 'on' : 'off'}; loopback; one round of what takes over ${SLOW_SECONDS} s`,
     ...conditions,
     ...describeClient(results),
     ...(choice.isPart ? [`a part: ${choice.scenarios.map(({ name }) => name).join(', ')}`] : []),

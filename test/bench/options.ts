@@ -5,7 +5,7 @@ export const OPTIONS = {
   rounds: { type: 'string' },
   only: { type: 'string' },
   'blob-mib': { type: 'string', default: '128' },
-  seconds: { type: 'string', default: '3' },
+  seconds: { type: 'string', default: '2' },
   'warm-gib': { type: 'string', default: '4' },
   'access-log': { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },

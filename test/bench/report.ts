@@ -1,5 +1,5 @@
 import { type Figure, type Sample, type Series, type Spread, spreadOf } from './sample.ts'
-import type { Comparison, Role, Scenario } from './scenarios/scenario.ts'
+import type { Comparison, LoadScenario, Role, Scenario } from './scenarios/scenario.ts'
 
 /** A scenario and what was measured in it. */
 export interface Result {
@@ -143,11 +143,11 @@ function toVerdict(
   return { ...base, target: '', met: undefined }
 }
 
-/** What the load clients took themselves, one line, or none where nothing was moved. */
+/** What the load clients took themselves of what is warm, one line, or none where nothing was moved. */
 export function describeClient(results: readonly Result[]): readonly string[] {
-  const samplesOf = (measures: Scenario['measures'], isSecure: boolean) =>
+  const samplesOf = (measures: LoadScenario['measures'], isSecure: boolean) =>
     results
-      .filter(({ scenario }) => scenario.measures === measures)
+      .filter(({ scenario }) => scenario.measures === measures && !scenario.cold)
       .filter(({ scenario }) => ('isSecure' in scenario && scenario.isSecure === true) === isSecure)
       .flatMap(({ series }) => series.flatMap(({ samples }) => samples))
   const costs = [

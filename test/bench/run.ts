@@ -9,6 +9,9 @@ import type {
   StartScenario,
 } from './scenarios/scenario.ts'
 
+/** Who takes longer is measured once: the others would wait, and nothing close is decided by it. */
+export const SLOW_SECONDS = 30
+
 /** What was measured, and what could not be. */
 export interface Outcome {
   readonly results: readonly Result[]
@@ -69,6 +72,7 @@ async function runLoads(
   for (let round = 0; round < rounds; round++) {
     if (round > 0 && scenario.cold) images = await scenario.push(bench)
     for (const { role, server, samples } of turns) {
+      if (samples.some(({ seconds = 0 }) => seconds > SLOW_SECONDS)) continue
       if (round === 0 || scenario.cold) await scenario.prime(bench, role, server, images)
       const load = { ...scenario.load(bench, role, images), port: server.port }
       const run = scenario.run ?? ((one: Load) => bench.client.run(one))
