@@ -92,7 +92,7 @@ async function publish(
   const verdicts = judge(results, own)
   const lines = [
     ...machine,
-    `${choice.rounds} rounds in turn, median (least–most); blob ${choice.blobMib} MiB; ` +
+    `${choice.rounds === 1 ? 'one round' : `${choice.rounds} rounds`} in turn, median (least–most); blob ${choice.blobMib} MiB; ` +
       `access logs ${choice.accessLog ? 'on' : 'off'}; loopback; one round of what takes over ${SLOW_SECONDS} s`,
     ...conditions,
     ...describeClient(results),

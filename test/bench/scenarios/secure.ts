@@ -4,6 +4,7 @@ import { runSecure } from '../secure-client.ts'
 import { filePath, MANIFEST_TYPES, writeFiles } from './prime.ts'
 import { type Bench, LOOP, type LoadScenario, type Role } from './scenario.ts'
 
+const CLIENTS = 8
 /** distribution stores after it has answered. */
 const ROUNDS = 3
 
@@ -11,7 +12,7 @@ const ROUNDS = 3
 export function createSecureScenario(): LoadScenario {
   return {
     name: 'tls',
-    title: 'warm blob over TLS, 4 clients',
+    title: `warm blob over TLS, ${CLIENTS} clients`,
     measures: 'blobs',
     roles: ['larder', 'distribution', 'nginx'],
     cold: false,
@@ -26,8 +27,8 @@ export function createSecureScenario(): LoadScenario {
     prime,
     load: ({ blobBytes, warmBytes }, role, images) => ({
       paths: images.map(role === 'nginx' ? filePath : layerPath),
-      connections: 4,
-      requests: Math.max(1, Math.ceil(warmBytes / 4 / blobBytes / 4)),
+      connections: CLIENTS,
+      requests: Math.max(1, Math.ceil(warmBytes / 2 / blobBytes / CLIENTS)),
     }),
     run: runSecure,
   }
