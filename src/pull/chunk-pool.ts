@@ -57,9 +57,9 @@ export class ChunkPool {
     else this.#freed(chunk)
   }
 
-  /** So many that were taken are somebody else's from now on: they are not to be given back. */
-  giveAway(count: number): void {
-    this.#taken -= count
+  /** One that was taken is somebody else's from now on: it is not to be given back. */
+  giveAway(): void {
+    this.#taken--
   }
 
   /** No download is under way: in a while, little is kept. The next one may come at once. */

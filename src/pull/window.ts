@@ -241,9 +241,18 @@ export class Window {
     await this.#attempt(() => this.#ingest?.[isKept ? 'close' : 'discard']())
   }
 
+  /** Whole chunks as they are; of the last, in which there may be little, a copy. */
   #giveAway(): void {
     this.#isGivenAway = true
-    this.#pool.giveAway(this.chunks.size)
+    for (const [index, chunk] of this.chunks) {
+      const used = this.#received - index * CHUNK_BYTES
+      if (used >= CHUNK_BYTES) {
+        this.#pool.giveAway()
+        continue
+      }
+      this.chunks.set(index, copyOf(chunk.subarray(0, used)))
+      this.#pool.giveBack(chunk)
+    }
   }
 
   #giveBack(): void {
@@ -352,6 +361,12 @@ export class Window {
       this.#onWritten()
     }
   }
+}
+
+function copyOf(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(copy)
+  return copy
 }
 
 function indexOf(position: number): number {

@@ -69,9 +69,7 @@ export class BlobShelves {
     // Others are of an earlier file, which was fetched anew because it was gone or damaged.
     chunks.drop(digest)
     if (size > chunks.maxBytes) return
-    for (const [index, chunk] of kept) {
-      chunks.put(digest, index, chunk.subarray(0, size - index * chunk.length))
-    }
+    for (const [index, chunk] of kept) chunks.put(digest, index, chunk)
   }
 }
 
