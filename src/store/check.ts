@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import { Verifier } from '../oci/verify.ts'
 import type { CheckRecorder } from './check-recorder.ts'
+import { ChunkMemory } from './chunk-memory.ts'
 import { CHUNK_BYTES } from './chunks.ts'
 import type { Damage } from './damage.ts'
 import { codeOf, TruncatedFileError } from './errors.ts'
@@ -42,6 +43,7 @@ const BAD_BYTES = new Set(['EIO', 'EBADMSG', 'EUCLEAN'])
 /** Hashes stored contents, one read of a chunk at a time, past the chunk cache. */
 export class Checker {
   readonly #options: CheckerOptions
+  readonly #memory = new ChunkMemory(CHUNK_BYTES)
 
   constructor(options: CheckerOptions) {
     this.#options = options
@@ -86,7 +88,7 @@ export class Checker {
       if (blob === undefined) return 'missing'
       try {
         if (blob.size !== row.size) return 'size'
-        await hash(blob, row.digest, run)
+        await this.#hash(blob, row.digest, run)
         return undefined
       } finally {
         await blob.close()
@@ -97,6 +99,27 @@ export class Checker {
       return fault
     }
   }
+
+  async #hash(blob: OpenBlob, digest: Digest, run: CheckRun): Promise<void> {
+    const verifier = new Verifier(digest)
+    const slices = new Slices()
+    const memory = this.#memory.take()
+    try {
+      for (let at = 0; at < blob.size; at += CHUNK_BYTES) {
+        const length = Math.min(CHUNK_BYTES, blob.size - at)
+        await run.before?.(length)
+        run.signal.throwIfAborted()
+        const bytes = await blob.read(at, length, memory)
+        for (let from = 0; from < length; from += HASH_BYTES) {
+          await slices.rest()
+          verifier.update(bytes.subarray(from, from + HASH_BYTES))
+        }
+      }
+      verifier.finish()
+    } finally {
+      this.#memory.giveBack(memory)
+    }
+  }
 }
 
 /** @returns what `error` says of the bytes that were read; `undefined`: nothing */
@@ -104,20 +127,4 @@ export function faultOf(error: unknown): Fault | undefined {
   if (error instanceof ContentMismatchError) return error.what
   if (error instanceof TruncatedFileError) return 'size'
   return BAD_BYTES.has(codeOf(error) ?? '') ? 'io' : undefined
-}
-
-async function hash(blob: OpenBlob, digest: Digest, run: CheckRun): Promise<void> {
-  const verifier = new Verifier(digest)
-  const slices = new Slices()
-  for (let at = 0; at < blob.size; at += CHUNK_BYTES) {
-    const length = Math.min(CHUNK_BYTES, blob.size - at)
-    await run.before?.(length)
-    run.signal.throwIfAborted()
-    const bytes = await blob.read(at, length)
-    for (let from = 0; from < length; from += HASH_BYTES) {
-      await slices.rest()
-      verifier.update(bytes.subarray(from, from + HASH_BYTES))
-    }
-  }
-  verifier.finish()
 }
