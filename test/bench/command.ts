@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { makeTempDir } from '../support/temp-dir.ts'
 import { LOOPBACK_CERT, LOOPBACK_KEY } from '../upstream/loopback-tls.ts'
 import { Pusher } from './content.ts'
 import { LoadClient } from './load.ts'
@@ -13,6 +13,9 @@ import { describeClient, formatFigures, formatVerdicts, judge } from './report.t
 import { type Outcome, runScenarios, SLOW_SECONDS } from './run.ts'
 import type { Bench, Role } from './scenarios/scenario.ts'
 import { type Place, startUpstream } from './servers.ts'
+
+/** Of a process that SIGINT ended. */
+const INTERRUPTED = 130
 
 /** What is compared, and where the figures belong. */
 export interface Contest {
@@ -30,12 +33,16 @@ export interface Contest {
 
 /** Figures go to standard output, progress to standard error. */
 export async function hold(contest: Contest, choice: Choice): Promise<void> {
-  await using stack = new AsyncDisposableStack()
-  const stop = () => void stack.disposeAsync().finally(() => process.exit(130))
-  process.once('SIGINT', stop).once('SIGTERM', stop)
   const machine = describeMachine()
-  const bench = await prepare(contest, choice, stack)
-  const outcome = await runScenarios(bench, choice.scenarios, choice.rounds, report)
+  await using dir = await makeTempDir('larder-bench-')
+  await using running = new Running()
+  const bench = await prepare(contest, choice, dir.path, running.servers)
+  const progress = (text: string) => {
+    running.throwIfStopped()
+    report(text)
+  }
+  const outcome = await runScenarios(bench, choice.scenarios, choice.rounds, progress)
+  running.throwIfStopped()
   if (outcome.failures.length > 0) process.exitCode = 1
   await publish(contest, choice, machine, outcome)
 }
@@ -44,17 +51,44 @@ export async function hold(contest: Contest, choice: Choice): Promise<void> {
 export async function runCommand(main: () => Promise<void>): Promise<void> {
   await main().catch((error: unknown) => {
     report(`bench: ${error instanceof Error ? error.message : String(error)}`)
-    process.exitCode = 1
+    // Nobody else ends a server that was just being started.
+    process.exit(process.exitCode ?? 1)
   })
+}
+
+/** The servers, until all is over or somebody interrupts it: without them nothing goes on for long. */
+class Running implements AsyncDisposable {
+  readonly servers = new AsyncDisposableStack()
+  readonly #interrupt = () => void this.#end(INTERRUPTED)
+  #ended: Promise<void> | undefined
+
+  constructor() {
+    process.once('SIGINT', this.#interrupt).once('SIGTERM', this.#interrupt)
+  }
+
+  /** @throws {Error} after an interruption */
+  throwIfStopped(): void {
+    if (this.#ended !== undefined) throw new Error('interrupted')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    process.off('SIGINT', this.#interrupt).off('SIGTERM', this.#interrupt)
+    await this.#end()
+  }
+
+  #end(exitCode?: number): Promise<void> {
+    if (exitCode !== undefined) process.exitCode = exitCode
+    this.#ended ??= this.servers.disposeAsync()
+    return this.#ended
+  }
 }
 
 async function prepare(
   contest: Contest,
   choice: Choice,
+  folder: string,
   stack: AsyncDisposableStack,
 ): Promise<Bench> {
-  const folder = await mkdtemp(join(tmpdir(), 'larder-bench-'))
-  stack.defer(() => rm(folder, { recursive: true, force: true }))
   const client = await LoadClient.compile(folder)
   const place: Place = { folder, accessLog: choice.accessLog }
   const upstream = stack.use(await startUpstream(place))

@@ -49,7 +49,7 @@ export function helpOf(all: readonly Scenario[], section: string): string {
   --seconds N       length of a measurement of small answers (default ${OPTIONS.seconds.default})
   --warm-gib N      what a measurement of warm blobs moves (default ${OPTIONS['warm-gib'].default})
   --access-log      every server writes a line for each request (default: none does)
-  --json            everything measured, as JSON
+  --json            everything measured, as JSON (with \`npm run -s\`: nothing else)
   --write           the tables also into test/bench/RESULTS.md, in place of its ${section}
 `
 }

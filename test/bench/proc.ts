@@ -58,6 +58,9 @@ export class Server implements AsyncDisposable {
       ...(command.cwd !== undefined && { cwd: command.cwd }),
     })
     closeSync(log)
+    const killAtExit = () => child.kill('SIGKILL')
+    process.once('exit', killAtExit)
+    child.once('exit', () => process.off('exit', killAtExit))
     await once(child, 'spawn')
     const server = new Server(command, child)
     try {

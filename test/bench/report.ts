@@ -45,6 +45,7 @@ const COLUMNS: Readonly<Record<Scenario['measures'], readonly Column[]>> = {
     ['GB/s', 'gbPerSecond'],
     ['CPU s', 'cpuSeconds'],
     ['CPU s/GB', 'cpuPerGb'],
+    ['CPU s/GB, client too', 'bothCpuPerGb'],
     ...LOAD,
   ],
   requests: [

@@ -14,6 +14,8 @@ interface LoadFigures {
   readonly gigabytes: number
   readonly gbPerSecond: number
   readonly cpuPerGb: number
+  /** The load client's too: the kernel does for the one what the other has begun. */
+  readonly bothCpuPerGb: number
   readonly firstByteP50Ms: number
   readonly firstByteP99Ms: number
   /** GETs of blobs that the upstream saw. */
@@ -84,6 +86,7 @@ export async function measureLoad(
     gigabytes,
     gbPerSecond: gigabytes / report.seconds,
     cpuPerGb: cpuSeconds / gigabytes,
+    bothCpuPerGb: (cpuSeconds + report.cpuSeconds) / gigabytes,
     firstByteP50Ms: report.firstByteUs.p50 / 1000,
     firstByteP99Ms: report.firstByteUs.p99 / 1000,
     blobGets: (await countBlobGets(upstream)) - getsBefore,

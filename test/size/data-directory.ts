@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 
 import { encodedOf } from '../../src/oci/digest.ts'
 import { SqliteCatalog } from '../../src/store/catalog.ts'
@@ -70,7 +71,10 @@ export async function fillDataDirectory(
     for (const piece of [image.manifest, ...image.own]) keep(piece)
     if (number % BATCH === BATCH - 1) database.exec('commit; begin')
     const made = (number + 1) * OWN_BLOBS
-    if (made % STEP === 0) progress?.(made)
+    if (made % STEP !== 0) continue
+    progress?.(made)
+    // Or no signal would be seen before the end.
+    await setImmediate()
   }
   // Or the scrub would have something to do.
   database.prepare('update blobs set verified_at = ?').run(now)

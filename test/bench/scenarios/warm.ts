@@ -10,12 +10,14 @@ const RANGES = 997
 const HOT: readonly Comparison[] = [
   { figure: 'cpuPerGb', versus: 'distribution', atMost: 0.6 },
   { figure: 'cpuPerGb', versus: 'nginx', atMost: 1 },
+  { figure: 'bothCpuPerGb', versus: 'nginx' },
   { figure: 'gbPerSecond', versus: 'distribution' },
   LOOP,
 ]
 const LARGE: readonly Comparison[] = [
   { figure: 'cpuPerGb', versus: 'distribution', atMost: 1 },
   { figure: 'cpuPerGb', versus: 'nginx' },
+  { figure: 'bothCpuPerGb', versus: 'nginx' },
   { figure: 'gbPerSecond', versus: 'distribution' },
   LOOP,
 ]
