@@ -1,18 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleepFor } from 'node:timers/promises'
 
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError, RegistryError } from '../oci/errors.ts'
 import type { Ingest } from '../store/ports.ts'
-import { UpstreamError, type UpstreamErrorKind } from '../upstream/errors.ts'
-import type { RemoteBlob } from '../upstream/ports.ts'
 import { CHUNK_BYTES, type ChunkPool } from './chunk-pool.ts'
 import type { ByteRange, Content, Lent } from './content.ts'
+import { Download, type DownloadEvents, type DownloadOptions, type Recipient } from './download.ts'
 import { toRegistryError } from './failures.ts'
 import { HashThreadError } from './hash-thread.ts'
 import { DirectHashing, type Hashing } from './hashing.ts'
-import { Pace } from './pace.ts'
-import { Persistence } from './persistence.ts'
 import { Progress } from './progress.ts'
 import { FileTrail, type TrailSource } from './trail.ts'
 import { AbandonedError, Window } from './window.ts'
@@ -22,47 +18,20 @@ const TRICKLE_MS = 10
 /** The first bytes go out at once: time to first byte is what a waiting node sees. */
 const FIRST_PUBLISH_BYTES = 64 * 1024
 
-const TOO_SLOW = 'too_slow'
-
-const WORTH_RESUMING: ReadonlySet<UpstreamErrorKind> = new Set([
-  'failed',
-  'timeout',
-  'unreachable',
-  'throttled',
-])
-
-export interface FlightOptions {
+export interface FlightOptions extends DownloadOptions {
   readonly digest: Digest
-  /** For errors: the configured name. */
-  readonly upstream: string
-  /** Asks the registry for the bytes from `offset` on, until `signal` says to stop. */
-  readonly open: (offset: number, signal: AbortSignal) => Promise<RemoteBlob>
   /** `undefined`: nothing can be stored, the bytes only pass through. */
   readonly ingest: Ingest | undefined
   /** Its memory. */
   readonly pool: ChunkPool
   /** Begins the hash of so many bytes, if it is known; default: on this thread. */
   readonly hash?: (digest: Digest, size: number | undefined) => Hashing
-  /** What a verified manifest says of the size, used only where the registry says nothing. */
-  readonly sizeHint: number | undefined
   readonly events: FlightEvents
-  /** How long a broken download waits for a registry that says when it may be asked again. */
-  readonly patienceMs?: number | undefined
-  /** Milliseconds of a clock that never jumps; default: that of the system. */
-  readonly elapsed?: () => number
-  /** Rejects when the signal says so. */
-  readonly sleep?: (delayMs: number, signal: AbortSignal) => Promise<void>
-  /** In [0, 1). */
-  readonly random?: () => number
 }
 
-export interface FlightEvents {
-  fetched(bytes: number): void
-  resumed(): void
+export interface FlightEvents extends DownloadEvents {
   /** The registry sent what it should not have, and is asked once more, from the start. */
   mismatched(error: ContentMismatchError): void
-  /** A body that had begun ended too early, or came too slowly; the reason is a metric's label. */
-  broken(reason: string): void
   /** The disk refused. The flight goes on without it. */
   storeFailed(error: unknown): void
 }
@@ -86,11 +55,11 @@ export class Flight implements Content {
   readonly landed: Promise<void>
   readonly #options: FlightOptions
   readonly #window: Window
+  readonly #download: Download
   readonly #id = randomUUID()
   readonly #abort = new AbortController()
   readonly #opening = Promise.withResolvers<void>()
   #hashing: Hashing | undefined
-  #size: number | undefined
   #published = 0
   readonly #progress = new Progress()
   /** For those who read the file by themselves. */
@@ -101,7 +70,6 @@ export class Flight implements Content {
   #wasRead = false
   #hasStartedAgain = false
   #hasEarlierPart = false
-  #remote: RemoteBlob | undefined
   #failure: Error | undefined
 
   constructor(options: FlightOptions) {
@@ -110,6 +78,7 @@ export class Flight implements Content {
     const { ingest, events, pool } = options
     const onWritten = () => this.#fileProgress.wake()
     this.#window = new Window(ingest, (error) => events.storeFailed(error), pool, onWritten)
+    this.#download = new Download(options, this.#recipient())
     this.opened = this.#opening.promise
     this.landed = this.#fly()
     // Both are also told to every reader; a flight without readers must not end the process.
@@ -119,8 +88,9 @@ export class Flight implements Content {
 
   /** Of the whole; known once `opened` has resolved. */
   get size(): number {
-    if (this.#size === undefined) throw new Error('the size of this flight is not known yet')
-    return this.#size
+    const size = this.#isVerified ? this.#window.received : this.#download.size
+    if (size === undefined) throw new Error('the size of this flight is not known yet')
+    return size
   }
 
   /** False once bytes are gone that a new reader would need: nothing is stored, and they passed. */
@@ -229,8 +199,9 @@ export class Flight implements Content {
   /** How far readers may read: all that was published, but the last chunk only when verified. */
   #readable(): number {
     if (this.#isVerified) return this.#window.received
-    if (this.#size === undefined) return 0
-    const held = Math.floor(Math.max(0, this.#size - 1) / CHUNK_BYTES) * CHUNK_BYTES
+    const { size } = this.#download
+    if (size === undefined) return 0
+    const held = Math.floor(Math.max(0, size - 1) / CHUNK_BYTES) * CHUNK_BYTES
     return Math.min(this.#published, held)
   }
 
@@ -239,13 +210,13 @@ export class Flight implements Content {
       await this.#hashEarlierPart()
       for (;;) {
         try {
-          await this.#download()
+          await this.#download.run(this.#abort.signal)
           await this.#land()
           return
         } catch (error) {
           // What was wrong in a part from an earlier run may have become so on our own disk.
           const isTheirs = error instanceof ContentMismatchError && !this.#hasEarlierPart
-          if (isTheirs) this.#remote?.setBack?.()
+          if (isTheirs) this.#download.setBack()
           if (!this.#mayStartAgain(error)) throw error
           if (isTheirs) this.#options.events.mismatched(error)
           await this.#startAgain()
@@ -276,62 +247,6 @@ export class Flight implements Content {
       this.#options.events.storeFailed(error)
       await this.#startAgain()
     }
-    // Killed between the last byte and the final name: there is nothing left to ask for.
-    const { sizeHint } = this.#options
-    if (this.#window.received > 0 && this.#window.received === sizeHint) this.#size = sizeHint
-  }
-
-  async #download(): Promise<void> {
-    const { patienceMs, random = Math.random, sleep = systemSleep } = this.#options
-    const persistence = new Persistence({ elapsed: this.#elapsed, random, patienceMs })
-    let wasAnswered = false
-    for (let attempt = 0; !this.#isWhole(); attempt++) {
-      const before = this.#window.received
-      let remote: RemoteBlob | undefined
-      try {
-        remote = await this.#open(attempt)
-        wasAnswered = true
-        await this.#receive(remote)
-        return
-      } catch (error) {
-        this.#abort.signal.throwIfAborted()
-        // Whoever asks for the first time has tried as often as is reasonable.
-        if (!wasAnswered || !isWorthResuming(error)) throw error
-        if (remote !== undefined) this.#broke(remote, error)
-        const wasOfUse = this.#window.received > before && !isTooSlow(error)
-        const delayMs = persistence.delayAfter(error, wasOfUse)
-        if (delayMs === undefined) throw error
-        await sleep(delayMs, this.#abort.signal)
-      }
-    }
-  }
-
-  #broke(remote: RemoteBlob, error: unknown): void {
-    remote.setBack?.()
-    this.#options.events.broken(error instanceof UpstreamError ? error.reason : 'reset')
-  }
-
-  async #open(attempt: number): Promise<RemoteBlob> {
-    const offset = this.#window.received
-    const { signal } = this.#abort
-    signal.throwIfAborted()
-    const remote = await this.#options.open(offset, signal).catch((error: unknown) => {
-      throw offset > 0 && isNoWayOn(error) ? this.#wrongSize(`at least ${offset}`) : error
-    })
-    this.#remote = remote
-    remote.body.once('error', () => undefined)
-    if (signal.aborted) {
-      remote.body.destroy()
-      throw signal.reason
-    }
-    if (attempt > 0) this.#options.events.resumed()
-    this.#size ??= remote.size ?? this.#options.sizeHint
-    if (remote.offset > offset || (remote.size !== undefined && remote.size !== this.#size)) {
-      remote.body.destroy()
-      throw this.#wrongSize(String(remote.size))
-    }
-    if (this.#size !== undefined && this.#size > 0) this.#announce()
-    return remote
   }
 
   #announce(): void {
@@ -339,45 +254,26 @@ export class Flight implements Content {
     this.#opening.resolve()
   }
 
-  /** Reads one answer to its end. What it repeats of what is already here is skipped. */
-  async #receive(remote: RemoteBlob): Promise<void> {
-    let skip = this.#window.received - remote.offset
-    const { body, release, heldMs = () => 0 } = remote
-    const pace = new Pace({ elapsed: this.#elapsed, heldMs })
-    const stop = () => body.destroy(new Error('stopped'))
-    this.#abort.signal.addEventListener('abort', stop, { once: true })
-    try {
-      for await (const piece of body as AsyncIterable<Buffer>) {
-        const isFastEnough = pace.took(piece.length)
-        // A registry that ignores ranges sends again what is here: it was fetched all the same.
-        this.#options.events.fetched(piece.length)
-        const fresh = skip > 0 ? piece.subarray(skip) : piece
-        skip = Math.max(0, skip - piece.length)
-        if (fresh.length > 0) await this.#take(fresh)
-        release?.(piece)
-        if (!isFastEnough) throw this.#tooSlow()
-        if (this.#window.isFull) await this.#window.drained(this.#abort.signal)
-        pace.wait()
-      }
-    } finally {
-      this.#abort.signal.removeEventListener('abort', stop)
-      body.destroy()
-    }
-    if (this.#size !== undefined && this.#window.received < this.#size) {
-      const { upstream } = this.#options
-      const message = 'the registry ended the body early'
-      throw new UpstreamError('unreachable', { upstream, reason: 'reset', message })
+  #recipient(): Recipient {
+    const window = this.#window
+    return {
+      get received() {
+        return window.received
+      },
+      get isFull() {
+        return window.isFull
+      },
+      drained: (signal) => window.drained(signal),
+      opened: () => this.#announce(),
+      take: (bytes) => this.#take(bytes),
+      isOwn: (error) => error instanceof AbandonedError || error instanceof HashThreadError,
     }
   }
 
   /** @returns a promise where the hash falls behind: until it settles, `bytes` must stay as they are */
   #take(bytes: Buffer): Promise<void> | undefined {
-    const total = this.#window.received + bytes.length
-    if (this.#size !== undefined && total > this.#size) {
-      throw this.#wrongSize(`at least ${total}`)
-    }
     this.#window.append(bytes)
-    this.#publish(total)
+    this.#publish(this.#window.received)
     return this.#hash(bytes)
   }
 
@@ -388,7 +284,7 @@ export class Flight implements Content {
 
   #beginHash(): Hashing {
     const { hash = (digest) => new DirectHashing(digest), sizeHint } = this.#options
-    return hash(this.digest, this.#size ?? sizeHint)
+    return hash(this.digest, this.#download.size ?? sizeHint)
   }
 
   #publish(total: number): void {
@@ -409,10 +305,9 @@ export class Flight implements Content {
   async #land(): Promise<void> {
     this.#hashing ??= this.#beginHash()
     await this.#hashing.finish()
-    this.#size ??= this.#window.received
-    if (this.#size !== this.#window.received) {
-      throw this.#wrongSize(String(this.#window.received))
-    }
+    const { received } = this.#window
+    const { size = received } = this.#download
+    if (size !== received) throw this.#download.wrongSize(String(received))
     // Readers need not wait for the disk: right bytes are right whether or not they are kept.
     this.#isVerified = true
     this.#announce()
@@ -434,53 +329,8 @@ export class Flight implements Content {
     this.#hashing?.leave()
     this.#hashing = undefined
     // Whoever was told a size has been promised that many bytes.
-    if (!this.#isAnnounced) this.#size = undefined
+    if (!this.#isAnnounced) this.#download.forgetSize()
     this.#published = 0
     await this.#window.reset()
   }
-
-  #isWhole(): boolean {
-    return this.#size !== undefined && this.#window.received >= this.#size
-  }
-
-  readonly #elapsed = (): number => this.#options.elapsed?.() ?? performance.now()
-
-  #tooSlow(): UpstreamError {
-    const message = 'the registry sends too slowly'
-    return new UpstreamError('timeout', {
-      upstream: this.#options.upstream,
-      reason: TOO_SLOW,
-      message,
-    })
-  }
-
-  #wrongSize(actual: string): ContentMismatchError {
-    return new ContentMismatchError('size', String(this.#size), actual)
-  }
-}
-
-function isTooSlow(error: unknown): boolean {
-  return error instanceof UpstreamError && error.reason === TOO_SLOW
-}
-
-async function systemSleep(delayMs: number, signal: AbortSignal): Promise<void> {
-  await sleepFor(delayMs, undefined, { signal })
-}
-
-/** A body that breaks says so with a system or HTTP error; only what the registry said is final. */
-function isWorthResuming(error: unknown): boolean {
-  if (error instanceof UpstreamError) return WORTH_RESUMING.has(error.kind)
-  return !(
-    error instanceof ContentMismatchError ||
-    error instanceof AbandonedError ||
-    error instanceof HashThreadError
-  )
-}
-
-/**
- * The part is as long as the blob or longer, or the registry botches ranges. To keep the part would
- * be to ask for the same again for ever.
- */
-function isNoWayOn(error: unknown): boolean {
-  return error instanceof UpstreamError && (error.status === 416 || error.kind === 'invalid')
 }
