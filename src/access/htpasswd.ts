@@ -85,11 +85,17 @@ export class Htpasswd {
   async #read(): Promise<void> {
     const { file, monotonic } = this.#options
     this.#lookedAt = monotonic()
-    const { ino, mtimeMs, size } = await stat(file)
+    const { ino, mtimeMs, size } = await stat(file).catch(unreadable(file))
     const stamp = `${ino} ${mtimeMs} ${size}`
     if (stamp === this.#stamp) return
-    this.#hashes = parseHtpasswd(await readFile(file, 'utf8'), file)
+    this.#hashes = parseHtpasswd(await readFile(file, 'utf8').catch(unreadable(file)), file)
     this.#stamp = stamp
+  }
+}
+
+function unreadable(file: string): (cause: NodeJS.ErrnoException) => never {
+  return (cause) => {
+    throw new Error(`${file} cannot be read (${cause.code ?? cause.message})`, { cause })
   }
 }
 

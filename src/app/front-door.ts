@@ -3,9 +3,10 @@ import { Htpasswd } from '../access/htpasswd.ts'
 import type { Config } from '../config/config.ts'
 import type { Logger } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { unusable } from './named-files.ts'
 import { reasonOf } from './reason.ts'
 
-/** @throws {Error} when the password file cannot be used */
+/** @throws {ConfigError} when the password file cannot be used */
 export async function openFrontDoor(
   { auth }: Config,
   logger: Logger,
@@ -17,7 +18,11 @@ export async function openFrontDoor(
     logger.error({ reason: reasonOf(error) }, 'the changed password file cannot be used')
   }
   const htpasswd =
-    file === undefined ? undefined : await Htpasswd.open({ file, monotonic, onError })
+    file === undefined
+      ? undefined
+      : await Htpasswd.open({ file, monotonic, onError }).catch((error: unknown) => {
+          throw unusable('auth.htpasswdFile', error)
+        })
   return new FrontDoor({
     config: auth,
     htpasswd,

@@ -1,9 +1,10 @@
 import type { RequestListener } from 'node:http'
 
 import type { Origins } from '../api/origins.ts'
-import { Listener } from '../listener.ts'
+import { Listener, type ListenerOptions } from '../listener.ts'
 import { watchConnections } from './connections.ts'
 import { type HiredCrew, hireCrew } from './crew.ts'
+import { withNamed } from './named-files.ts'
 import type { AppOptions } from './options.ts'
 import { reasonOf } from './reason.ts'
 import type { Site } from './site.ts'
@@ -29,7 +30,7 @@ export class RegistryPort {
     const hired = workers > 1 ? hireCrew({ ...parts, material }) : undefined
     this.#hired = hired
     this.#count = workers
-    this.#listener = new Listener({
+    const settings: ListenerOptions = {
       address,
       tls,
       handler,
@@ -43,7 +44,8 @@ export class RegistryPort {
       onTlsError(error) {
         logger.error({ reason: reasonOf(error) }, 'changed certificates cannot be used')
       },
-    })
+    }
+    this.#listener = withNamed('server.tls', () => new Listener(settings))
     site.metrics.instance.follow('server', () => this.#listener.certificateExpiresAt)
   }
 

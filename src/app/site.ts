@@ -13,6 +13,7 @@ import { all } from '../upstream/observers.ts'
 import { UpstreamRecords } from '../upstream/records.ts'
 import type { Upstreams } from '../upstream/routing.ts'
 import { createHistory } from './history.ts'
+import { withNamed } from './named-files.ts'
 import type { AppOptions } from './options.ts'
 import { createPull, type PullRoom } from './pull.ts'
 import { createRefetch } from './refetch.ts'
@@ -95,7 +96,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     isBlocked: (upstream) => blocks.get(upstream) !== undefined,
   })
   opened.defer(() => fleet.close())
-  const first = fleet.prepare(config)
+  const first = withNamed('upstreams', () => fleet.prepare(config))
   first.commit()
   let upstreams = first.routes
   const restoration = new Restoration(store.pins.settled)
@@ -148,7 +149,7 @@ export async function openSite(options: SiteOptions): Promise<Site> {
     monotonic,
     wallClock: () => clock.now(),
     prepare(wanted) {
-      const prepared = fleet.prepare(wanted)
+      const prepared = withNamed('upstreams', () => fleet.prepare(wanted))
       return { ...prepared, commit: () => commit(wanted, prepared) }
     },
     tend() {

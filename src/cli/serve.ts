@@ -111,6 +111,7 @@ function sourceOf({ file, stamp }: LoadedConfig): ConfigSource {
 
 /** One line for what an operator can mend. */
 function toExitError(error: unknown): unknown {
+  if (error instanceof ConfigError) return new ExitError(EXIT_CONFIG, error.format())
   const isListening = error instanceof Error && 'syscall' in error && error.syscall === 'listen'
   if (isListening && 'port' in error && 'address' in error && 'code' in error) {
     const where = `${error.address}:${error.port}`

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 
 import type { TlsFiles } from '../config/config.ts'
 
@@ -75,9 +76,31 @@ export class Certificates {
   }
 }
 
-function read({ certFile, keyFile, clientCaFile }: TlsFiles): TlsMaterial {
-  const ca = clientCaFile === undefined ? {} : { ca: readFileSync(clientCaFile, 'utf8') }
-  return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8'), ...ca }
+/** @throws {Error} that names the file which cannot be read, or what is wrong with them */
+function read(files: TlsFiles): TlsMaterial {
+  const { clientCaFile } = files
+  const ca = clientCaFile === undefined ? {} : { ca: readNamed('clientCaFile', clientCaFile) }
+  const cert = readNamed('certFile', files.certFile)
+  const key = readNamed('keyFile', files.keyFile)
+  const material = { cert, key, ...ca }
+  try {
+    createSecureContext(material)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const names = `certFile ${files.certFile} and keyFile ${files.keyFile}`
+    const others = clientCaFile === undefined ? '' : `, or clientCaFile ${clientCaFile},`
+    throw new Error(`${names}${others} cannot be used: ${reason}`, { cause })
+  }
+  return material
+}
+
+function readNamed(key: keyof TlsFiles, file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code ?? 'unreadable'
+    throw new Error(`${key} ${file} cannot be read (${code})`, { cause })
+  }
 }
 
 /** Of the first in the file, which is the server's own. */
@@ -87,5 +110,8 @@ function expiryOf({ cert }: TlsMaterial): number {
 
 function stampOf({ certFile, keyFile, clientCaFile }: TlsFiles): string {
   const files = [certFile, keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])]
-  return files.map((file) => `${statSync(file).ino} ${statSync(file).mtimeMs}`).join(' ')
+  return files
+    .map((file) => statSync(file, { throwIfNoEntry: false }))
+    .map((stats) => `${stats?.ino} ${stats?.mtimeMs}`)
+    .join(' ')
 }

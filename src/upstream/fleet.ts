@@ -75,7 +75,7 @@ export class Fleet {
     const ship = this.#ships.get(config.name)
     if (ship === undefined || (ship.client === undefined) !== offline) return undefined
     if (!isDeepStrictEqual(ship.upstream.config, config)) return undefined
-    return offline || isDeepStrictEqual(ship.tls, readTlsFiles(config)) ? ship : undefined
+    return offline || isDeepStrictEqual(ship.tls, readOwnFiles(config)) ? ship : undefined
   }
 
   #build(config: UpstreamConfig, offline: boolean): Ship {
@@ -83,7 +83,7 @@ export class Fleet {
       const registry = new OfflineRegistry(config.name)
       return { upstream: { config, registry }, client: undefined, tls: undefined }
     }
-    const tls = readTlsFiles(config)
+    const tls = readOwnFiles(config)
     const client = createRegistry(config, this.#dependencies, tls)
     return { upstream: { config, registry: client }, client, tls }
   }
@@ -107,6 +107,16 @@ export class Fleet {
   #complain(error: unknown): void {
     const reason = error instanceof Error ? error.message : String(error)
     this.#dependencies.logger.warn({ reason }, 'an unused client was not closed in order')
+  }
+}
+
+/** @throws {Error} that names the upstream, too */
+function readOwnFiles(config: UpstreamConfig): TlsMaterial {
+  try {
+    return readTlsFiles(config)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new Error(`${config.name}: ${reason}`, { cause })
   }
 }
 

@@ -452,11 +452,12 @@ test('a reload that fails closes what it had built, and says so once', async (t)
     upstreams: [wanted, { name: 'bad.test', url: registry.origin, caFile: none }],
     offline: false,
   })
-  assert.equal(result.ok ? '' : result.message, `cannot read ${none}: ENOENT`)
+  const problem = `upstreams: bad.test: cannot read ${none}: ENOENT`
+  assert.equal(result.ok ? '' : result.message, problem)
   const lines = app.logs.filter(({ msg }) => msg === 'the configuration from before stays in use')
   assert.deepEqual(
     lines.map(({ problems }) => problems),
-    [[`cannot read ${none}: ENOENT`]],
+    [[problem]],
   )
   assert.equal(await app.metric('larder_config_last_reload_successful'), 0)
   assert.equal((await app.get('/v2/new.test/team/app/manifests/v1')).status, 404)

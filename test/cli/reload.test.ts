@@ -68,11 +68,11 @@ test('SIGHUP: a changed file is in use, and the log and the metrics say so', asy
 const BAD: Readonly<Record<string, { bad: (site: Site) => object | string; problem: RegExp }>> = {
   'an unreadable caFile': {
     bad: ({ options }) => ({ upstreams: [{ ...options.upstreams[0], caFile: '/none/ca.crt' }] }),
-    problem: /^cannot read \/none\/ca\.crt: ENOENT$/,
+    problem: /^upstreams: \S+: cannot read \/none\/ca\.crt: ENOENT$/,
   },
   'an unreadable htpasswdFile': {
     bad: () => ({ auth: { htpasswdFile: '/none/htpasswd' } }),
-    problem: /\/none\/htpasswd/,
+    problem: /^auth\.htpasswdFile: \/none\/htpasswd cannot be read \(ENOENT\)$/,
   },
   'what is not YAML': {
     bad: () => 'version: 1\nupstreams: [\n',

@@ -69,6 +69,39 @@ test('a data directory in use is one clear line and exit 75', async () => {
   assert.match(stderr, /^[^\n]*in use[^\n]*\n$/)
 })
 
+const UNUSABLE: Readonly<Record<string, { says: string; expected: RegExp }>> = {
+  'a certificate that is not there': {
+    says: 'server: { tls: { certFile: none.crt, keyFile: none.key } }',
+    expected: /^server\.tls: certFile \S+\/none\.crt cannot be read \(ENOENT\)$/,
+  },
+  'what is no certificate': {
+    says: 'server: { tls: { certFile: larder.yaml, keyFile: larder.yaml } }',
+    expected: /^server\.tls: certFile \S+\/larder\.yaml and keyFile \S+ cannot be used: [^\n]+$/,
+  },
+  'a password file that is not there': {
+    says: 'auth: { htpasswdFile: none }',
+    expected: /^auth\.htpasswdFile: \S+\/none cannot be read \(ENOENT\)$/,
+  },
+  'what is no password file': {
+    says: 'auth: { htpasswdFile: larder.yaml }',
+    expected: /^auth\.htpasswdFile: \S+\/larder\.yaml:1: expected user:bcrypt-hash [^\n]+$/,
+  },
+  "an upstream's authority that is not there": {
+    says: 'upstreams: [{ name: a.test, url: "https://a.test", caFile: none.pem }]',
+    expected: /^upstreams: a\.test: cannot read \S+\/none\.pem: ENOENT$/,
+  },
+}
+
+for (const [name, { says, expected }] of Object.entries(UNUSABLE)) {
+  test(`${name} is one line that names its key, and exit 2`, async () => {
+    const { code, stderr } = await serve(`version: 1\nstorage: { path: ./data }\n${says}\n`)
+    const [last = '', ...before] = stderr.trimEnd().split('\n').reverse()
+    assert.match(last, expected)
+    assert.ok(before.every((line) => line.includes('"level":"warn"')))
+    assert.equal(code, 2)
+  })
+}
+
 test('every problem of a configuration is listed, and the exit is 2', async () => {
   const { code, stderr } = await serve('version: 1\nserver: { lissten: x }\nofline: true\n')
   assert.equal(code, 2)
