@@ -148,6 +148,6 @@ function finish(stream: EventStream, { rows: _, active: __, ...report }: RunDeta
 function found<T>(job: T | undefined, id: string): T {
   if (job !== undefined) return job
   throw new AdminError('NOT_FOUND', {
-    message: `there is no preload job ${id}: GET /jobs lists them`,
+    message: `there is no preload job ${id}; larder jobs, or GET /api/v1/jobs, lists them`,
   })
 }

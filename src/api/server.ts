@@ -47,6 +47,8 @@ export interface ApiOptions {
   readonly onEnded?: OnEnded
 }
 
+/** Of an upstream with `writes: deny`: what `docker push` shows to whoever took it for a registry. */
+const READ_ONLY = { message: 'this is a cache for pulls: push to the registry, and delete there' }
 const HOST = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::\d+)?$/
 
 type ContentRoute = Exclude<Route, { kind: 'ping' | 'upload' }>
@@ -161,12 +163,12 @@ function write(
 
 function refuseWrites(exchange: Exchange, isPassedThrough: boolean): void {
   const method = exchange.request.method ?? ''
-  if (!isPassedThrough && method !== 'GET' && method !== 'HEAD') throw notAllowed()
+  if (!isPassedThrough && method !== 'GET' && method !== 'HEAD') throw notAllowed(READ_ONLY)
   if (!['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'].includes(method)) throw notAllowed()
 }
 
-function notAllowed(): RegistryError {
-  return new RegistryError('UNSUPPORTED', { headers: { Allow: 'GET, HEAD' } })
+function notAllowed(options: { readonly message?: string } = {}): RegistryError {
+  return new RegistryError('UNSUPPORTED', { ...options, headers: { Allow: 'GET, HEAD' } })
 }
 
 function isWrite({ request }: Exchange): boolean {

@@ -27,6 +27,7 @@ import type { Version } from './version.ts'
 const EXIT_CONFIG = 2
 /** Upstream or credentials. */
 const EXIT_UPSTREAM = 5
+const EXIT_NOT_FOUND = 6
 
 interface UpstreamsOptions extends AdminClientOptions {
   readonly output: 'table' | 'json'
@@ -156,7 +157,7 @@ async function testUpstream(
   const config = upstreams.find((one) => one.name === name)
   if (config === undefined) {
     const names = upstreams.map((one) => one.name).join(', ')
-    throw new ExitError(EXIT_CONFIG, `no upstream is called ${name}; there are: ${names}`)
+    throw new ExitError(EXIT_NOT_FOUND, `no upstream is called ${name}; there are: ${names}`)
   }
   const target = ref === undefined ? undefined : parseTarget(config, ref)
   const walk = openWalk(config, larder, io)

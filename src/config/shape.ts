@@ -30,12 +30,17 @@ function unknownKey(parent: Path, key: string): Misfit {
   const shown = /^[A-Za-z][\w-]{0,40}/.exec(key)?.[0]
   if (shown !== key) {
     const path = shown === undefined ? parent : [...parent, shown]
-    const hint = key.includes(':') ? ': a space has to follow the colon' : ''
+    const hint = hintOf(key)
     return { path, message: `unknown key${hint}`, isKey: true }
   }
   const near = suggestKey(parent, key)
   const message = near === undefined ? 'unknown key' : `unknown key; did you mean ${near}?`
   return { path: [...parent, key], message, isKey: true }
+}
+
+function hintOf(key: string): string {
+  if (key === '<<') return ': << is not read; what upstreams share stands under defaults'
+  return key.includes(':') ? ': a space has to follow the colon' : ''
 }
 
 const NOUNS: Readonly<Record<string, string>> = {

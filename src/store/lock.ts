@@ -1,4 +1,4 @@
-import { accessSync, constants, truncateSync } from 'node:fs'
+import { accessSync, constants, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 
@@ -55,6 +55,8 @@ function tryLock(file: string): Lock {
 /** SQLite says of a file only that it cannot be opened; the kernel says why it cannot be written. */
 function causeOf(error: unknown, path: string): unknown {
   try {
+    const stats = statSync(path, { throwIfNoEntry: false })
+    if (stats?.isDirectory() === false) return new Error('it is a file, not a folder')
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
     return error
   } catch (cause) {

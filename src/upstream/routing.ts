@@ -57,7 +57,7 @@ export class Upstreams {
     const slash = name.indexOf('/')
     const prefixed = slash < 0 ? undefined : this.find(name.slice(0, slash))
     const upstream = ns === undefined ? (prefixed ?? this.#default) : this.find(ns)
-    if (upstream === undefined) throw new RegistryError('NAME_UNKNOWN')
+    if (upstream === undefined) throw new RegistryError('NAME_UNKNOWN', { message: notHere(ns) })
     const path = prefixed === upstream && prefixed !== undefined ? name.slice(slash + 1) : name
     const repository = parseRepository(officialName(upstream, path))
     if (!this.#allowed.get(upstream)?.(repository)) {
@@ -72,6 +72,13 @@ export class Upstreams {
   find(host: string): Upstream | undefined {
     return this.#byMatch.get(normalizeRegistry(host))
   }
+}
+
+/** Whoever reads it is at a node, and would else look for the repository. */
+function notHere(ns: string | undefined): string {
+  return ns === undefined
+    ? 'the name does not begin with a registry that is configured in this cache'
+    : 'that registry is not configured in this cache'
 }
 
 /** On Docker Hub a one-segment name means `library/<name>`. */

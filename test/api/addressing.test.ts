@@ -54,6 +54,7 @@ test('62 without a default upstream a path without a registry is NAME_UNKNOWN', 
   const got = await hub.app.get(`${APP}/manifests/v1`)
   assert.equal(got.status, 404)
   assert.equal(codeOf(got), 'NAME_UNKNOWN')
+  assert.match(got.body.toString(), /does not begin with a registry that is configured/)
   assert.equal(hub.registry.count(), 0)
 })
 
@@ -123,6 +124,7 @@ test('66 an ns that is not configured is refused and nothing is asked', async ()
     const got = await hub.app.get(`${APP}/manifests/v1?ns=${ns}`)
     assert.equal(got.status, 404, ns)
     assert.equal(codeOf(got), 'NAME_UNKNOWN', ns)
+    assert.match(got.body.toString(), /that registry is not configured in this cache/, ns)
     assert.doesNotMatch(got.body.toString(), /docker\.io/, 'the caller is not told what is there')
   }
   const twice = await hub.app.get(`${APP}/manifests/v1?ns=docker.io&ns=docker.io`)

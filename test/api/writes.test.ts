@@ -31,6 +31,7 @@ test('80 writes are 405 UNSUPPORTED with Allow, and nobody is asked', async () =
       assert.equal(got.status, 405, `${method} ${path}`)
       assert.equal(got.headers.allow, 'GET, HEAD')
       assert.equal(codeOf(got), 'UNSUPPORTED')
+      assert.match(got.body.toString(), /push to the registry/)
     }
   }
   for (const method of WRITES) {

@@ -62,6 +62,14 @@ test('a data directory that cannot be one is one clear line and exit 1', async (
   assert.match(stderr, /^[^\n]*file\/data[^\n]*\n$/)
 })
 
+test('a data directory that is a file is told so', async () => {
+  await using dir = await makeTempDir()
+  await writeFile(join(dir.path, 'file'), '')
+  const { code, stderr } = await serve(configOf(0, join(dir.path, 'file')))
+  assert.equal(code, 1)
+  assert.match(stderr, /^cannot use the data directory \S+: it is a file, not a folder\n$/)
+})
+
 test('a data directory in use is one clear line and exit 75', async () => {
   await using larder = await startLarder({ upstreams: [UPSTREAM('http://127.0.0.1:1')] })
   const { code, stderr } = await serve(configOf(0, larder.dataDir))

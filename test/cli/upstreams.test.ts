@@ -99,10 +99,10 @@ test('the upstreams are listed, as a table or as JSON', async () => {
   assert.equal(table.error, undefined)
 })
 
-test('an unknown upstream, image, or configuration is an error of usage', async () => {
+test('an unknown upstream is not found; what is no image or configuration is an error of usage', async () => {
   const upstreams = [upstream('https://r.example')]
   const unknown = await run(upstreams, ['test', 'x'])
-  assertExit(unknown.error, 2)
+  assertExit(unknown.error, 6)
   assert.equal(unknown.error.message, 'no upstream is called x; there are: r')
   const image = await run(upstreams, ['test', 'r', 'Not/An:Image:x'])
   assertExit(image.error, 2)

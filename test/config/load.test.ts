@@ -316,6 +316,15 @@ upstreams:
   ])
 })
 
+test('a merge key is said to be not read', async () => {
+  const text =
+    'upstreams:\n  - &a { name: a.test, url: "https://a.test" }\n  - { <<: *a, name: b.test }'
+  assert.deepEqual(await problemsOf(text), [
+    'larder.yaml:3:5: upstreams.1.url: is missing',
+    'larder.yaml:3:5: upstreams.1: unknown key: << is not read; what upstreams share stands under defaults',
+  ])
+})
+
 test('text that is not YAML is a problem with its place', async () => {
   const cases: Record<string, RegExp> = {
     'offline: true\noffline: false': /^larder.yaml:2:1: this key is there twice$/,
