@@ -22,7 +22,7 @@ export class HashThreadError extends Error {
 
 /**
  * Hashes downloads beside the event loop. What is to be hashed is copied into a ring that both
- * threads see: a fifteenth of what hashing costs, and whose the bytes were may use them on. The
+ * threads see: a seventh of what hashing costs, and the bytes are their owner's again at once. The
  * chunks themselves could be shared, but V8 does not count shared memory, and would not let go of it.
  */
 export class HashThread {
@@ -47,7 +47,7 @@ export class HashThread {
    */
   constructor(onFailed: (error: HashThreadError) => void, program = PROGRAM) {
     // Flags of the process are none of a thread's.
-    this.#worker = new Worker(program, { workerData: this.#ring, execArgv: [] })
+    this.#worker = new Worker(program, { name: 'hash', workerData: this.#ring, execArgv: [] })
     this.#worker.unref()
     this.#worker.on('message', (message: FromHashThread) => this.#receive(message))
     const fail = (reason: string) => {
