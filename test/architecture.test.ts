@@ -17,11 +17,15 @@ const MAY_IMPORT: Readonly<Record<string, Rule>> = {
   oci: { values: [], types: [] },
   http: { values: [], types: [] },
   bound: { values: [], types: [] },
+  'chunk-memory': { values: [], types: [] },
   config: { values: ['oci'], types: [] },
-  store: { values: ['oci', 'bound'], types: ['log'] },
+  store: { values: ['oci', 'bound', 'chunk-memory'], types: ['log'] },
   upstream: { values: ['oci'], types: ['config', 'log'] },
   // Which kind of failure it was, and which bytes are wanted, are values of these two rooms.
-  pull: { values: ['oci', 'upstream', 'bound'], types: ['store', 'config', 'log', 'metrics'] },
+  pull: {
+    values: ['oci', 'upstream', 'bound', 'chunk-memory'],
+    types: ['store', 'config', 'log', 'metrics'],
+  },
   access: { values: ['oci', 'pull', 'upstream', 'bound'], types: ['store', 'config'] },
   api: {
     values: ['access', 'pull', 'oci', 'http'],

@@ -1,5 +1,5 @@
-/** The unit in which bytes are kept in memory, written to disk and handed to readers. */
-export const CHUNK_BYTES = 1024 * 1024
+import { ChunkMemory } from '../chunk-memory.ts'
+
 /** Free chunks that are kept while downloads are under way, and for a while after: what they may have. */
 const MAX_FREE = 40
 /** And when there has been none for so long. */
@@ -16,14 +16,12 @@ export interface ChunkPoolOptions {
 }
 
 /**
- * The memory of downloads under way, used again and again: what is new costs a page fault for each
- * 4 KiB, and for each 32 MiB that are let go V8 looks through everything it has. A chunk may be
- * overwritten once its download is done with it and nobody reads it any more, so whoever reads it has
- * to say so.
+ * The memory of downloads under way, used again and again. A chunk may be overwritten once its download
+ * is done with it and nobody reads it any more, so whoever reads it has to say so.
  */
 export class ChunkPool {
   readonly #options: ChunkPoolOptions
-  readonly #free: Buffer[] = []
+  readonly #memory: ChunkMemory
   readonly #readers = new Map<Buffer, number>()
   /** Their downloads are done with them, their readers are not. */
   readonly #returned = new Set<Buffer>()
@@ -32,6 +30,7 @@ export class ChunkPool {
 
   constructor(options: ChunkPoolOptions = {}) {
     this.#options = options
+    this.#memory = new ChunkMemory({ maxFree: MAX_FREE, onFreed: options.onFreed })
   }
 
   get isPlenty(): boolean {
@@ -41,7 +40,7 @@ export class ChunkPool {
   take(): Buffer {
     this.#taken++
     clearTimeout(this.#idle)
-    return this.#free.pop() ?? Buffer.allocUnsafeSlow(CHUNK_BYTES)
+    return this.#memory.take()
   }
 
   /** It is being read. @returns ends that; to be called once */
@@ -54,7 +53,7 @@ export class ChunkPool {
   giveBack(chunk: Buffer): void {
     this.#taken--
     if (this.#readers.has(chunk)) this.#returned.add(chunk)
-    else this.#freed(chunk)
+    else this.#memory.giveBack(chunk)
   }
 
   /** One that was taken is somebody else's from now on: it is not to be given back. */
@@ -65,7 +64,7 @@ export class ChunkPool {
   /** No download is under way: in a while, little is kept. The next one may come at once. */
   rest(): void {
     clearTimeout(this.#idle)
-    this.#idle = setTimeout(() => this.#free.splice(MAX_IDLE), IDLE_MS).unref()
+    this.#idle = setTimeout(() => this.#memory.trim(MAX_IDLE), IDLE_MS).unref()
   }
 
   #endReading(chunk: Buffer): void {
@@ -75,11 +74,6 @@ export class ChunkPool {
       return
     }
     this.#readers.delete(chunk)
-    if (this.#returned.delete(chunk)) this.#freed(chunk)
-  }
-
-  #freed(chunk: Buffer): void {
-    this.#options.onFreed?.(chunk)
-    if (this.#free.length < MAX_FREE) this.#free.push(chunk)
+    if (this.#returned.delete(chunk)) this.#memory.giveBack(chunk)
   }
 }

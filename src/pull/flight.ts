@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 
+import { CHUNK_BYTES } from '../chunk-memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError, RegistryError } from '../oci/errors.ts'
 import type { Ingest } from '../store/ports.ts'
-import { CHUNK_BYTES, type ChunkPool } from './chunk-pool.ts'
+import type { ChunkPool } from './chunk-pool.ts'
 import type { ByteRange, Content, Lent } from './content.ts'
 import { Download, type DownloadEvents, type DownloadOptions, type Recipient } from './download.ts'
 import { toRegistryError } from './failures.ts'

@@ -1,4 +1,4 @@
-import { CHUNK_BYTES } from './chunk-pool.ts'
+import { CHUNK_BYTES } from '../chunk-memory.ts'
 import type { Trail } from './content.ts'
 import type { Progress } from './progress.ts'
 import type { Follower } from './window.ts'

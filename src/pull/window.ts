@@ -1,6 +1,7 @@
+import { CHUNK_BYTES } from '../chunk-memory.ts'
 import type { Ingest } from '../store/ports.ts'
 import { abortion } from './abortion.ts'
-import { CHUNK_BYTES, type ChunkPool } from './chunk-pool.ts'
+import type { ChunkPool } from './chunk-pool.ts'
 
 /** Chunks that stay in memory behind the newest, for readers that keep up. */
 const KEPT_CHUNKS = 8

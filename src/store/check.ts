@@ -1,9 +1,8 @@
+import { CHUNK_BYTES, ChunkMemory } from '../chunk-memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { ContentMismatchError } from '../oci/errors.ts'
 import { Verifier } from '../oci/verify.ts'
 import type { CheckRecorder } from './check-recorder.ts'
-import { ChunkMemory } from './chunk-memory.ts'
-import { CHUNK_BYTES } from './chunks.ts'
 import type { Damage } from './damage.ts'
 import { codeOf, TruncatedFileError } from './errors.ts'
 import type { Leases } from './leases.ts'
@@ -43,7 +42,7 @@ const BAD_BYTES = new Set(['EIO', 'EBADMSG', 'EUCLEAN'])
 /** Hashes stored contents, one read of a chunk at a time, past the chunk cache. */
 export class Checker {
   readonly #options: CheckerOptions
-  readonly #memory = new ChunkMemory(CHUNK_BYTES)
+  readonly #memory = new ChunkMemory({ maxFree: 1 })
 
   constructor(options: CheckerOptions) {
     this.#options = options

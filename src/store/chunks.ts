@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache'
 
+import { CHUNK_BYTES, ChunkMemory } from '../chunk-memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { ChunkMemory } from './chunk-memory.ts'
 import { Loans } from './loans.ts'
 
-/** The unit in which blobs are read and kept: large enough that the promises of a read cost nothing. */
-export const CHUNK_BYTES = 1024 * 1024
+/** As one comes another goes, so that few are enough. */
+const MAX_FREE = 8
 
 /** What a cached chunk costs at least, for the records about it: bounds the number of tiny ones. */
 const MIN_COST_BYTES = 1024
@@ -40,7 +40,7 @@ export class ChunkCache<Key = Digest> {
 
   constructor({ maxBytes, onFreed }: ChunkCacheOptions) {
     this.maxBytes = maxBytes
-    this.#memory = new ChunkMemory(CHUNK_BYTES, onFreed)
+    this.#memory = new ChunkMemory({ maxFree: MAX_FREE, onFreed })
     this.loans = new Loans(undefined, (buffer) => this.#memory.giveBack(buffer))
     this.#buffers = new LRUCache({
       maxSize: Math.max(1, maxBytes),

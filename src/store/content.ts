@@ -1,5 +1,6 @@
+import { CHUNK_BYTES } from '../chunk-memory.ts'
 import type { Digest } from '../oci/digest.ts'
-import { CHUNK_BYTES, type ChunkCache } from './chunks.ts'
+import type { ChunkCache } from './chunks.ts'
 import type { BlobStore, OpenBlob } from './ports.ts'
 
 export interface StoredContentOptions {

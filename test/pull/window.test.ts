@@ -4,9 +4,8 @@ import { setImmediate } from 'node:timers/promises'
 
 import fc from 'fast-check'
 
-import { CHUNK_BYTES } from '../../src/pull/chunk-pool.ts'
+import { CHUNK_BYTES } from '../../src/chunk-memory.ts'
 import { AbandonedError, type Follower, Window } from '../../src/pull/window.ts'
-import { CHUNK_BYTES as STORE_CHUNK_BYTES } from '../../src/store/chunks.ts'
 import { FakeIngest, type FakeIngestOptions } from './fake-ingest.ts'
 import { MIB, sampleBlob, wipingPool } from './flights.ts'
 import { runs } from './runs.ts'
@@ -296,11 +295,6 @@ test('whatever the order of writes and reads, every byte read is the byte writte
     },
   )
   await fc.assert(property, runs(40))
-})
-
-/** What a flight leaves in memory goes into the store's cache chunk by chunk. */
-test('chunks of a flight are chunks of the store', () => {
-  assert.equal(CHUNK_BYTES, STORE_CHUNK_BYTES)
 })
 
 /** Found by a property test that hung once in some ten thousand runs. */

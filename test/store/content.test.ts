@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
-
+import { CHUNK_BYTES } from '../../src/chunk-memory.ts'
 import { type Digest, digestOf } from '../../src/oci/digest.ts'
-import { CHUNK_BYTES, ChunkCache } from '../../src/store/chunks.ts'
+import { ChunkCache } from '../../src/store/chunks.ts'
 import { StoredContent } from '../../src/store/content.ts'
 import type { OpenBlob } from '../../src/store/ports.ts'
 
