@@ -21,6 +21,8 @@ import { pinMatcherOf, type Selection } from '../store/selection.ts'
 import { Space } from '../store/space.ts'
 import type { Upstreams } from '../upstream/routing.ts'
 import type { Airgap } from './airgap.ts'
+import { reasonOf } from './reason.ts'
+import { isDiskRefusal } from './refusal.ts'
 import type { Reloading } from './reload.ts'
 import type { Store } from './store.ts'
 
@@ -77,8 +79,12 @@ function pinsOf({ pins, kept, clock }: Store): Pins {
         return shownPin(await pins.pin(request))
       } catch (error) {
         if (error instanceof NotHereError) return undefined
-        if (!(error instanceof InvalidPinError)) throw error
-        throw new AdminError('INVALID', { message: error.message, cause: error })
+        if (error instanceof InvalidPinError) {
+          throw new AdminError('INVALID', { message: error.message, cause: error })
+        }
+        if (!isDiskRefusal(error)) throw error
+        const message = `${reasonOf(error)}; make room (larder gc, larder purge), then pin again`
+        throw new AdminError('NO_ROOM', { message, cause: error })
       }
     },
     async unpin(target) {

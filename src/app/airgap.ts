@@ -10,8 +10,10 @@ import { Surveyor } from '../airgap/survey.ts'
 import type { Logger } from '../log.ts'
 import { RegistryError } from '../oci/errors.ts'
 import type { Platforms } from '../oci/platform.ts'
+import type { Manifests } from '../pull/manifests.ts'
 import { NotHereError, nameOf } from '../store/pin.ts'
 import { reasonOf } from './reason.ts'
+import { isDiskRefusal } from './refusal.ts'
 import type { Site } from './site.ts'
 
 export interface AirgapParts {
@@ -36,6 +38,7 @@ export function createAirgap({ site, logger, readSources }: AirgapParts): Airgap
   const surveyor = new Surveyor({ catalog, blobs: store.files })
   const preload = new Preload({
     ...pull,
+    manifests: restoring(pull.manifests),
     ready: store.ready,
     surveyor,
     resolve,
@@ -136,14 +139,23 @@ async function pinned(
         cause: error,
       })
     }
-    if (!isOfDisk(error)) throw error
+    if (!isDiskRefusal(error)) throw error
     const message = `all of it is here, but it cannot be pinned: ${reasonOf(error)}`
     throw new PreloadError('NO_ROOM', message, { cause: error })
   }
 }
 
-function isOfDisk(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string'
+/** Of a manifest that is in memory alone, the disk may refuse the file: then its image does not fit. */
+function restoring(manifests: Manifests): Pick<Manifests, 'get' | 'restore'> {
+  return {
+    get: (pull, reference) => manifests.get(pull, reference),
+    restore: (pull, digest) =>
+      manifests.restore(pull, digest).catch((error: unknown) => {
+        if (!isDiskRefusal(error)) throw error
+        const message = `${digest} cannot be kept: ${reasonOf(error)}`
+        throw new PreloadError('NO_ROOM', message, { cause: error })
+      }),
+  }
 }
 
 async function unpinOthers(

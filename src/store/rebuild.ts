@@ -41,7 +41,7 @@ const SUFFIXES = ['', '-wal', '-shm', '-journal'] as const
  * new one is filled from them, while digests are already served.
  *
  * @throws {NewerSchemaError} when a later release wrote the database
- * @throws {DataDirectoryError} when its disk has no inode left for it
+ * @throws {DataDirectoryError} when its disk has no room or inode left for it
  */
 export function openCatalog(options: OpenCatalogOptions): OpenedCatalog {
   const { path, blobs, logger, now = Date.now, beginTime } = options
@@ -90,8 +90,12 @@ function tryOpen(file: string, { failAt, assertWritable }: OpenCatalogOptions): 
   }
 }
 
-/** SQLite says only that it cannot open a file, of whichever it needs. */
+/** SQLite says only that it cannot open a file, of whichever it needs, or that something is full. */
 function explained(error: unknown, path: string): unknown {
+  if (codeOf(error)?.startsWith('SQLITE_FULL')) {
+    const message = 'its disk has no room for the database: free space there'
+    return new DataDirectoryError(path, new Error(message, { cause: error }))
+  }
   if (!codeOf(error)?.startsWith('SQLITE_CANTOPEN')) return error
   const { files, ffree } = statfsSync(path)
   if (files === 0 || ffree > 0) return error

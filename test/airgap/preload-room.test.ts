@@ -9,7 +9,7 @@ import { setImmediate } from 'node:timers/promises'
 import { Barrier } from '../support/barrier.ts'
 import { FaultRegistry } from '../support/fault-registry.ts'
 import { stall } from '../support/faults.ts'
-import { interceptFiles } from '../support/fs-faults.ts'
+import { interceptFiles, systemError } from '../support/fs-faults.ts'
 import { open, send } from '../support/http-client.ts'
 import { buildImage } from '../support/images.ts'
 import { type LarderOptions, startLarder } from '../support/larder.ts'
@@ -77,6 +77,26 @@ test('what goes during the run is not called done in the end', async () => {
     done.failed.map(({ image, code }) => [image, code]),
     [[first, 'NO_ROOM']],
   )
+})
+
+test('on a disk that takes nothing no image is kept, no pin is made, and both are said', async () => {
+  await using site = await PreloadSite.start()
+  const image = buildImage({ layers: [2000] })
+  site.registry.add('team/app', image, 'v1')
+  using _ = await interceptFiles((operation, path = '') => {
+    if (operation === 'open' && /\/(?:ingest|pins)\//.test(path)) throw systemError('ENOSPC')
+  })
+  // From now on the manifest is in memory alone.
+  await site.pull('team/app', image, 'v1')
+  const { done } = await site.preload([APP])
+  assert.deepEqual(
+    done.failed.map(({ image: name, code }) => [name, code]),
+    [[APP, 'NO_ROOM']],
+  )
+  assert.match(done.failed[0]?.message ?? '', /cannot be kept: nothing is stored at present/)
+  const pinned = await site.post('/pins', { pattern: 'reg.test/**' })
+  assert.equal(pinned.status, 507)
+  assert.match(pinned.body.toString(), /"NO_ROOM".*ENOSPC.*make room/)
 })
 
 test('what is just being removed is not taken for here, but fetched', async () => {

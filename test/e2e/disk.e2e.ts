@@ -199,6 +199,13 @@ test('a start that finds no inode, and has none to give up, is refused with a se
   )
 })
 
+test('a first start on a disk without room is refused with a sentence', async () => {
+  await assert.rejects(
+    start({ size: '64k' }),
+    /cannot use the data directory \S+: its disk has no room for the database/,
+  )
+})
+
 test('a start on a read-only disk is refused with a sentence', async () => {
   const prepare = 'mkdir data && mount -o remount,bind,ro "$PWD"'
   await assert.rejects(
