@@ -46,6 +46,8 @@ for (const how of ['firewalled', 'unplugged'] as const) {
     const { image, layer } = makeLargeImage(how, LARGE)
     await registry.push(`${how}/large`, 'v1', image)
     await using larder = await start()
+    // No client asks twice for what has not begun: of what is small, none is to be in its beginning.
+    await send(larder.url, `/v2/${how}/large/blobs/${image.config.digest}?ns=reg.test`)
     const pulls = Promise.all([
       containerd.pull(`reg.test/${how}/large:v1`),
       skopeoCopy(`${hostOf(larder)}/reg.test/${how}/large:v1`),
