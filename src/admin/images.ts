@@ -1,5 +1,6 @@
 import { z } from 'zod'
 
+import { GLOB_LIMIT, isCheapGlob } from '../oci/glob.ts'
 import type { Endpoint } from './endpoint.ts'
 import { AdminError } from './errors.ts'
 import { durationMs, pageLimit, parseInput } from './input.ts'
@@ -27,7 +28,7 @@ const after = z.string().transform((text, context): ImageCursor => {
 })
 
 const IMAGES = z.strictObject({
-  search: z.string().max(MAX_SEARCH_LENGTH).optional(),
+  search: z.string().max(MAX_SEARCH_LENGTH).refine(isCheapGlob, GLOB_LIMIT).optional(),
   sort: z.enum(['name', 'size', 'last-use', 'pulls']).default('name'),
   unusedFor: durationMs.optional(),
   limit: pageLimit(MAX_LIMIT).default(DEFAULT_LIMIT),
@@ -52,7 +53,7 @@ export function imageEndpoints(images: Images, names: Names): readonly Endpoint[
         const target = parseTarget(names, name)
         const image = target.kind === 'reference' ? await images.find(target) : undefined
         if (image !== undefined) return image
-        const message = `${formatTarget(target)} is not here: GET /images lists what is`
+        const message = `${formatTarget(target)} is not here; larder ls, or GET /api/v1/images, lists what is`
         throw new AdminError('NOT_FOUND', { message })
       },
     },

@@ -1,4 +1,5 @@
 import { RegistryError } from '../oci/errors.ts'
+import { GLOB_LIMIT, isCheapGlob } from '../oci/glob.ts'
 import { formatReference, normalizeRegistry, parseImageReference } from '../oci/reference.ts'
 import { AdminError } from './errors.ts'
 import type { Names } from './ports/configuration.ts'
@@ -28,6 +29,7 @@ export function parseTarget(names: Names, text: string): Target {
  * @throws {AdminError} `INVALID` for what cannot match anything
  */
 export function parsePattern(text: string): Target {
+  if (!isCheapGlob(text)) throw new AdminError('INVALID', { message: `${text} ${GLOB_LIMIT}` })
   if (/^[^/]+\/./.test(text) || text === '**') return { kind: 'pattern', pattern: text }
   const message = `${text} is not a pattern such as docker.io/library/*:1.*, or ** for everything`
   throw new AdminError('INVALID', { message })

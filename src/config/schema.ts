@@ -38,7 +38,7 @@ const auth = z.strictObject({
     .listOf(
       z.strictObject({
         users: v.listOf(v.text).describe('Names of users.'),
-        repositories: v.listOf(v.text).describe('Globs over registry/repository.'),
+        repositories: v.listOf(v.glob).describe('Globs over registry/repository.'),
       }),
     )
     .optional()

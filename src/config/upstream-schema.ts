@@ -31,16 +31,16 @@ const refresh = z.enum(['background', 'blocking'])
 const pullPolicy = z.enum(['Always', 'IfNotPresent', 'Never'])
 
 const tagRule = z.strictObject({
-  match: v.text.describe('A glob over the tag.'),
-  repository: v.text.nullish().describe('A glob over the repository; default **: every one.'),
+  match: v.glob.describe('A glob over the tag.'),
+  repository: v.glob.nullish().describe('A glob over the repository; default **: every one.'),
   pullPolicy: pullPolicy.nullish().describe("Overrides the upstream's pullPolicy."),
   maxAge: v.durationOrNever.nullish().describe("Overrides the upstream's maxAge."),
   refresh: refresh.nullish().describe("Overrides the upstream's refresh."),
 })
 
 const repositories = z.strictObject({
-  allow: v.listOf(v.text).optional().describe('Globs; default ["**"]: every repository.'),
-  deny: z.array(v.text).nullish().describe('Globs; stronger than allow.'),
+  allow: v.listOf(v.glob).optional().describe('Globs; default ["**"]: every repository.'),
+  deny: z.array(v.glob).nullish().describe('Globs; stronger than allow.'),
 })
 
 const limits = z.strictObject({

@@ -5,6 +5,7 @@
 import { CronPattern } from 'croner'
 import * as z from 'zod'
 
+import { GLOB_LIMIT, isCheapGlob } from '../oci/glob.ts'
 import { ADDRESS_EXPECTED, parseAddress, parseMatch } from './addresses.ts'
 import { DURATION, DURATION_EXPECTED, parseDuration } from './durations.ts'
 import { PERCENT, parseSize, parseSpace, SIZE, SIZE_EXPECTED, SPACE_EXPECTED } from './sizes.ts'
@@ -44,6 +45,7 @@ function checkedText(expected: string, problemOf: (text: string) => string | und
 
 export const flag = z.boolean()
 export const text = z.string().min(1, 'must not be empty')
+export const glob = text.refine(isCheapGlob, { error: GLOB_LIMIT })
 export const file = textOf("expected a file's path").min(1, "expected a file's path")
 export const directory = textOf("expected a directory's path").min(1, "expected a directory's path")
 

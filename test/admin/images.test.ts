@@ -306,3 +306,24 @@ test('pulls are counted where an image was pulled, once for each, over a restart
   const second = await list(site, { sort: 'pulls', limit: '1', after: next ?? '' })
   assert.equal(second.images[0]?.repository, 'team/index')
 })
+
+test('no search and no pattern can hold up everything else over a long name', async () => {
+  await using site = await PreloadSite.start()
+  const image = buildImage()
+  const repository = 'a'.repeat(200)
+  site.registry.add(repository, image, 'v1')
+  await site.pull(repository, image, 'v1')
+  const hostile = 'reg.test/*a*a*a*a*a*a*b:*'
+  const search = await send(
+    site.app.adminUrl,
+    `/api/v1/images?${new URLSearchParams({ search: hostile })}`,
+  )
+  const purge = await site.post('/purge', { pattern: hostile, dryRun: true })
+  for (const { status, body } of [search, purge]) {
+    assert.equal(status, 400)
+    assert.match(body.toString(), /has more than 3 \* in one part of a name/)
+  }
+  assert.deepEqual(await namesOf(site, { search: 'reg.test/*a*a*:v*' }), [
+    `reg.test/${repository}:v1`,
+  ])
+})

@@ -316,6 +316,21 @@ upstreams:
   ])
 })
 
+test('a glob that a long name could hold up is refused', async () => {
+  const upstream = (glob: string) =>
+    `upstreams:\n  - { name: a.test, url: "https://a.test", repositories: { allow: ["${glob}"] } }`
+  for (const glob of ['**', 'a/**/b-*-*', '*-*-*/*-*', '**/{a,b}*']) {
+    assert.deepEqual(await problemsOf(upstream(glob)), [], glob)
+  }
+  for (const glob of ['*a*a*a*', '**/a/**/a/**/a/**', '*{b/,*}*{b/,*}']) {
+    assert.match(
+      (await problemsOf(upstream(glob))).join(),
+      /allow\.0: has more than 3 \* in one/,
+      glob,
+    )
+  }
+})
+
 test('a merge key is said to be not read', async () => {
   const text =
     'upstreams:\n  - &a { name: a.test, url: "https://a.test" }\n  - { <<: *a, name: b.test }'

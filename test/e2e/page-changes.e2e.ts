@@ -101,7 +101,7 @@ test('a purge says what would go, and only then does it', async () => {
   assert.equal(await isThere(), true)
   await page.getByRole('button', { name: 'Purge…' }).click()
   await dialog.getByRole('button', { name: /^Purge \d/ }).click()
-  await page.getByText(/is not here: GET \/images lists what is/).waitFor()
+  await page.getByText(/is not here; larder ls, or GET .* lists what is/).waitFor()
   assert.equal(await isThere(), false)
 })
 
