@@ -7,7 +7,7 @@ import type { FromHashThread, ToHashThread } from './hash-loop.ts'
 import type { Hashing } from './hashing.ts'
 
 /** What may wait for the thread. The only memory that two threads see, and it is never let go. */
-const RING_BYTES = 8 * 1024 * 1024
+const RING_BYTES = 4 * 1024 * 1024
 /** A message costs both threads some microseconds: one for so much. */
 const MESSAGE_BYTES = 256 * 1024
 /** What has no room in one piece comes in such. */
