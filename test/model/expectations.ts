@@ -167,7 +167,9 @@ export class Expectations {
   servedTag(repository: string, tag: string, digest: Digest, isAlone: boolean): void {
     const key = `${repository}:${tag}`
     for (const pin of this.#pins) {
-      if (!pin.follow || `${pin.repository}:${pin.tag}` !== key || pin.digest === digest) continue
+      if (!pin.follow || `${pin.repository}:${pin.tag}` !== key) continue
+      // What is asked for behind an answer may move the pin, also where the answer is as before.
+      if (pin.digest === digest && !this.isBehind) continue
       const isSure = isAlone && !this.isBehind && !this.mayRefuse && this.#site.disk.isRight(digest)
       pin.digest = isSure ? digest : undefined
     }
