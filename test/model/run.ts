@@ -59,6 +59,8 @@ class Run {
   readonly #universe: Universe
   readonly #story: Story
   readonly #expected: Expectations
+  /** Names of pins that were ended, in the order in which that was asked. */
+  readonly #unpinned: string[] = []
   readonly #client: Client
 
   constructor(site: Site, universe: Universe, story: Story) {
@@ -95,7 +97,10 @@ class Run {
         const since = expected.now
         const isCalm = step.asks.every((ask) => !REMOVING.has(ask.do))
         const moment = { since, isAlone: false, isCalm }
+        const unpinned = this.#unpinned.length
         await Promise.all(step.asks.map((ask) => this.#ask(ask, moment)))
+        // Which of a pin and its end came first is not known by whose answer did.
+        for (const name of this.#unpinned.slice(unpinned)) expected.unpinned(name)
         return
       }
       case 'fault':
@@ -294,6 +299,7 @@ class Run {
     if (expected.pins.length === 0) return
     const pin = at(expected.pins, index)
     expected.unpinned(pin.name)
+    this.#unpinned.push(pin.name)
     const key = pin.kind === 'pattern' ? 'pattern' : 'reference'
     await this.#change('DELETE', `/pins?${key}=${encodeURIComponent(pin.name)}`)
   }
