@@ -43,3 +43,10 @@ export class ChunkMemory {
     this.#free.splice(free)
   }
 }
+
+/** Memory of its own, no larger than it is: what is kept of a chunk would keep all of it. */
+export function copyOf(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.byteLength)
+  bytes.copy(copy)
+  return copy
+}

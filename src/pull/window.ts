@@ -1,4 +1,4 @@
-import { CHUNK_BYTES } from '../chunk-memory.ts'
+import { CHUNK_BYTES, copyOf } from '../chunk-memory.ts'
 import type { Ingest } from '../store/ports.ts'
 import { abortion } from './abortion.ts'
 import type { ChunkPool } from './chunk-pool.ts'
@@ -362,12 +362,6 @@ export class Window {
       this.#onWritten()
     }
   }
-}
-
-function copyOf(bytes: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(bytes.length)
-  bytes.copy(copy)
-  return copy
 }
 
 function indexOf(position: number): number {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
-import { CHUNK_BYTES, ChunkMemory } from '../chunk-memory.ts'
+import { CHUNK_BYTES, ChunkMemory, copyOf } from '../chunk-memory.ts'
 import type { Digest } from '../oci/digest.ts'
 import { Loans } from './loans.ts'
 
@@ -142,10 +142,4 @@ export class ChunkCache<Key = Digest> {
     slots?.delete(slot.index)
     if (slots?.size === 0) this.#slots.delete(slot.key)
   }
-}
-
-function copyOf(buffer: Buffer): Buffer {
-  const copy = Buffer.allocUnsafeSlow(buffer.byteLength)
-  buffer.copy(copy)
-  return copy
 }
